@@ -1,0 +1,140 @@
+import type { Json } from '../json.ts';
+
+/** The version of the events' form. It goes up with any change that a reader must know of. */
+export const EVENT_VERSION = 1;
+
+/** Who did it. `system` is the broker itself: the reaper, a sweep, a start. */
+export type Actor =
+  | { readonly kind: 'principal'; readonly issuer: string; readonly subject: string }
+  | { readonly kind: 'system' };
+
+/** What an event is about. Those that do not apply are left out. */
+export interface About {
+  readonly task?: string;
+  readonly lease?: string;
+  readonly grant?: string;
+  readonly target?: string;
+}
+
+/** An event before it has its id and time. */
+export type NewEvent = { readonly actor: Actor; readonly about: About } & EventBody;
+
+/** Everything that the log can say. No member ever holds a secret; evidence is named by its hash. */
+export type EventBody =
+  | {
+      readonly kind: 'broker.started';
+      readonly data: { readonly configuration: string; readonly version: string };
+    }
+  | {
+      readonly kind: 'request.refused';
+      readonly data: {
+        readonly request: string;
+        readonly reason: string;
+        readonly detail: string;
+        readonly evidence: string | null;
+      };
+    }
+  | {
+      readonly kind: 'task.opened';
+      readonly data: {
+        readonly name: string;
+        readonly purpose: string | null;
+        readonly parameters: Json;
+        readonly grantVersion: string;
+        readonly taskGrant: string | null;
+        readonly claims: Json;
+        readonly proof: { readonly method: string; readonly evidence: string };
+        readonly request: string;
+      };
+    }
+  | {
+      readonly kind: 'task.extended';
+      readonly data: { readonly credentials: Json; readonly request: string };
+    }
+  | { readonly kind: 'task.heartbeat-missed'; readonly data: { readonly deadline: string } }
+  | {
+      readonly kind: 'task.ended';
+      readonly data: { readonly reason: EndReason; readonly exitStatus: number | null };
+    }
+  | {
+      readonly kind: 'lease.intended';
+      readonly data: {
+        readonly credential: string;
+        readonly provider: string;
+        readonly name: string;
+        readonly scope: Json;
+        readonly expiresAt: string;
+        readonly capAt: string;
+      };
+    }
+  | {
+      readonly kind: 'lease.issued';
+      readonly data: { readonly expiresAt: string; readonly sealed: boolean };
+    }
+  | { readonly kind: 'lease.redelivered'; readonly data: Record<string, never> }
+  | {
+      readonly kind: 'lease.mint-failed';
+      readonly data: { readonly code: string; readonly detail: string; readonly mayExist: boolean };
+    }
+  | {
+      readonly kind: 'lease.renewed';
+      readonly data: { readonly expiresAt: string; readonly grantVersion: string };
+    }
+  | { readonly kind: 'lease.ending'; readonly data: { readonly reason: EndReason } }
+  | {
+      readonly kind: 'lease.end-failed';
+      readonly data: {
+        readonly code: string;
+        readonly detail: string;
+        readonly attempt: number;
+        readonly nextAttemptAt: string;
+      };
+    }
+  | { readonly kind: 'lease.overdue'; readonly data: { readonly since: string; readonly attempts: number } }
+  | {
+      readonly kind: 'lease.ended';
+      readonly data: { readonly outcome: Outcome; readonly reason: EndReason; readonly evidence: Json };
+    }
+  | {
+      readonly kind: 'orphan.found';
+      readonly data: { readonly name: string; readonly why: 'no-lease' | 'lease-ended' };
+    }
+  | {
+      readonly kind: 'orphan.ended';
+      readonly data: { readonly name: string; readonly evidence: Json };
+    }
+  | {
+      readonly kind: 'task-grant.created';
+      readonly data: {
+        readonly id: string;
+        readonly grantVersion: string;
+        readonly cut: Json;
+        readonly uses: number;
+        readonly expiresAt: string;
+      };
+    }
+  | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
+
+/** How a lease ended, truthfully (invariant 3). */
+export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';
+
+/** Why a lease or a task ends. */
+export type EndReason =
+  | 'completed'
+  | 'expired'
+  | 'heartbeat-missed'
+  | 'mint-failed'
+  | 'abandoned'
+  | 'revoked'
+  | 'killed'
+  | 'withdrawn';
+
+/** An event as it is logged: what its leaf in the tree is made of. */
+export type AuditEvent = NewEvent & {
+  readonly v: typeof EVENT_VERSION;
+  readonly id: string;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly at: string;
+};
+
+export type EventKind = EventBody['kind'];

@@ -1,0 +1,30 @@
+/**
+ * Why the broker does not do what it is asked. `detail` is for the operator and the log; what the caller reads is
+ * chosen in http/wire.ts, which hears only the reason, so a denial never tells a stranger how near he came.
+ */
+export type Refusal =
+  /** Evidence was missing or bad. */
+  | { readonly reason: 'unauthenticated'; readonly detail: string }
+  /** Policy says no, whatever the ground. */
+  | { readonly reason: 'not-allowed'; readonly detail: string }
+  | { readonly reason: 'not-found'; readonly detail: string }
+  /** What was asked cannot be understood; the caller may read the detail. */
+  | { readonly reason: 'invalid-request'; readonly detail: string }
+  /** The same idempotency key is being served right now. */
+  | { readonly reason: 'in-progress'; readonly detail: string; readonly retryAfterMs: number }
+  /** The same idempotency key was served, and its secret cannot be given twice. */
+  | { readonly reason: 'already-delivered'; readonly detail: string }
+  /** The same idempotency key with another request. */
+  | { readonly reason: 'idempotency-key-reused'; readonly detail: string }
+  | { readonly reason: 'task-ended'; readonly detail: string }
+  | { readonly reason: 'lease-ended'; readonly detail: string }
+  /** At its cap, or the target cannot extend; the caller may read the detail. */
+  | { readonly reason: 'cannot-renew'; readonly detail: string }
+  /** A limit of the grant is reached, or its task grant is used up. */
+  | { readonly reason: 'limit-reached'; readonly detail: string; readonly retryAfterMs: number }
+  /** Shed before intent. */
+  | { readonly reason: 'overloaded'; readonly detail: string; readonly retryAfterMs: number }
+  /** The target's breaker is open: refused before intent. */
+  | { readonly reason: 'target-unavailable'; readonly detail: string; readonly retryAfterMs: number }
+  /** The target did not mint; whatever it may have made is being ended. */
+  | { readonly reason: 'mint-failed'; readonly detail: string };

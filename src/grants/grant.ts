@@ -1,0 +1,180 @@
+import type { Principal } from '../identity/attestor.ts';
+import type { Json } from '../json.ts';
+
+/**
+ * A grant as it is used: parsed, compiled and checked at load. Pure data and pure functions; made by `parseGrant`.
+ * Whoever is not matched, whatever is not named, and whatever fails to evaluate is denied (invariant 6).
+ */
+export interface Grant {
+  readonly name: string;
+  /** Digest of everything in the grant that decides: pinned by each decision (invariant 7). */
+  readonly version: string;
+  readonly description: string | null;
+  /** Any of them lets a principal in. Never empty. */
+  readonly who: readonly PrincipalMatcher[];
+  /** Which task names it covers. Never empty. */
+  readonly tasks: readonly Pattern[];
+  readonly purpose: 'required' | 'optional';
+  /** What a task may ask for, by the credential's name in the grant. Never empty. */
+  readonly credentials: ReadonlyMap<string, CredentialGrant>;
+  readonly parameters: ReadonlyMap<string, ParameterRule>;
+  /** All of them must be true. */
+  readonly conditions: readonly Condition[];
+  readonly limits: {
+    /** Leases of this grant that may be live at once; null: no limit. */
+    readonly liveLeases: number | null;
+    /** Leases of this grant that may be issued in any hour; null: no limit. */
+    readonly issuesPerHour: number | null;
+  };
+  /** A task that stays silent for longer loses its credentials; null: no heartbeat is asked for. */
+  readonly heartbeatSeconds: number | null;
+  /** Whether orchestrators may cut task grants from it, and how long and how often these may be used; null: no. */
+  readonly taskGrants: { readonly maxSeconds: number; readonly maxUses: number } | null;
+}
+
+export interface PrincipalMatcher {
+  /** The issuer's name in the configuration. */
+  readonly issuer: string;
+  /** All must match. A claim's name may be a path: `kubernetes.io/namespace` is the member `namespace` of `kubernetes.io`. */
+  readonly claims: readonly ClaimRule[];
+}
+
+export interface ClaimRule {
+  readonly path: readonly string[];
+  /** Any of them will do. */
+  readonly accepts: readonly Pattern[];
+}
+
+/** An exact JSON scalar, compared with its type, or an anchored glob over strings. */
+export interface Pattern {
+  /** As the configuration writes it, for explanations. */
+  readonly text: string;
+  matches(value: Json | undefined): boolean;
+}
+
+export interface CredentialGrant {
+  readonly name: string;
+  readonly target: string;
+  /** The provider's kind at that target. */
+  readonly provider: string;
+  readonly ttl: {
+    readonly defaultSeconds: number;
+    readonly maxSeconds: number;
+    /** How long renewals may carry it from its issue, in all. At least `maxSeconds`. */
+    readonly capSeconds: number;
+  };
+  /**
+   * The scope for these parameter values, templates filled in, escaped for the target, and validated by the
+   * provider's schema. A refusal says which template or field.
+   */
+  scopeFor(
+    values: TemplateValues,
+  ): { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly error: string };
+}
+
+/** What templates can use. */
+export interface TemplateValues {
+  readonly parameters: Readonly<Record<string, Json>>;
+  readonly task: string;
+}
+
+export interface ParameterRule {
+  readonly name: string;
+  readonly required: boolean;
+  readonly default: Json | undefined;
+  /** The fault in this value as a sentence, or null when it fits. Nothing is coerced. */
+  fault(value: Json): string | null;
+}
+
+export interface Condition {
+  /** The CEL expression, as written. */
+  readonly expression: string;
+  /** True only if the expression is true. An error while evaluating is a reason to deny, and is returned. */
+  holds(input: ConditionInput): { readonly holds: boolean; readonly error: string | null };
+}
+
+/** The variables of a condition. */
+export interface ConditionInput {
+  readonly claims: Readonly<Record<string, Json>>;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly task: string;
+  readonly parameters: Readonly<Record<string, Json>>;
+  readonly purpose: string;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** What somebody asks for. */
+export interface Ask {
+  readonly principal: Principal;
+  readonly task: string;
+  readonly purpose: string | null;
+  readonly parameters: Readonly<Record<string, Json>>;
+  /** The names of the credentials; null: all that the grant names. */
+  readonly credentials: readonly string[] | null;
+  /** Null: each credential's default. */
+  readonly ttlSeconds: number | null;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** A task grant's cut: what it leaves of the grant that it was cut from. Never wider than that (checked when it is made, and again when it is used). */
+export interface Cut {
+  /** The one task name. */
+  readonly task: string;
+  /** These values are fixed; the others may still be set by the request. */
+  readonly parameters: Readonly<Record<string, Json>>;
+  /** The names that are left; null: all. */
+  readonly credentials: readonly string[] | null;
+  readonly maxTtlSeconds: number | null;
+  /** The subject that may use it, at the issuer; null: whoever the grant lets in. */
+  readonly subject: { readonly issuer: string; readonly subject: string } | null;
+}
+
+/** A grant says yes, to exactly this. */
+export interface Decision {
+  readonly grant: string;
+  readonly grantVersion: string;
+  /** With the defaults filled in. */
+  readonly parameters: Readonly<Record<string, Json>>;
+  readonly credentials: readonly DecidedCredential[];
+  readonly heartbeatSeconds: number | null;
+  readonly limits: Grant['limits'];
+  /** The claims that the grant looked at, by name, with their values: the ground of the decision, for the log. */
+  readonly claims: Readonly<Record<string, Json>>;
+}
+
+export interface DecidedCredential {
+  readonly name: string;
+  readonly target: string;
+  readonly provider: string;
+  readonly scope: Json;
+  readonly ttlSeconds: number;
+  readonly capSeconds: number;
+}
+
+/** Why a grant says no. The caller hears one message for all of them; the log and `explain` have the detail. */
+export interface PolicyRefusal {
+  readonly reason:
+    | 'principal'
+    | 'task'
+    | 'purpose'
+    | 'parameter'
+    | 'credential'
+    | 'ttl'
+    | 'scope'
+    | 'condition'
+    | 'task-grant';
+  /** For the operator. Holds no secret. */
+  readonly detail: string;
+}
+
+/** One line of an explanation. */
+export interface Check {
+  /** What was looked at: `issuer`, `claims.repository_id`, `task`, `parameters.region`, `conditions[0]`, ... */
+  readonly subject: string;
+  readonly ok: boolean;
+  readonly expected: string;
+  readonly actual: string;
+}

@@ -1,0 +1,350 @@
+import { z } from 'zod';
+
+/**
+ * The API: every request and answer under `/v1`. Servers, clients, the OpenAPI document and the console all read it
+ * from here. It imports zod alone. Instants are RFC 3339 in UTC with milliseconds; durations are whole seconds.
+ */
+
+const instant = z.iso.datetime({ precision: 3 });
+const id = z
+  .string()
+  .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
+  .meta({ description: 'An identifier that the broker made: 26 characters, sorted by time' });
+const name = z.string().min(1).max(200);
+
+export const leaseState = z.enum(['minting', 'active', 'ending', 'ended']);
+export const outcome = z.enum(['revoked', 'denied', 'expired', 'never-minted']);
+export const endReason = z.enum([
+  'completed',
+  'expired',
+  'heartbeat-missed',
+  'mint-failed',
+  'abandoned',
+  'revoked',
+  'killed',
+  'withdrawn',
+]);
+
+export const identity = z.object({ issuer: z.string(), subject: z.string() });
+
+export const lease = z
+  .object({
+    id,
+    task: id,
+    credential: z.string().meta({ description: 'The name of the credential in its grant' }),
+    grant: z.string(),
+    target: z.string(),
+    provider: z.string(),
+    name: z.string().meta({ description: 'The name of the credential at its target' }),
+    identity,
+    state: leaseState,
+    created_at: instant,
+    issued_at: instant.nullable(),
+    expires_at: instant,
+    cap_at: instant.meta({ description: 'Renewals end here' }),
+    due_at: instant.nullable().meta({ description: 'When the reaper looks at it next' }),
+    ending_since: instant.nullable(),
+    end_reason: endReason.nullable(),
+    attempts: z.int().meta({ description: 'Attempts to end it that did not succeed' }),
+    last_error: z.string().nullable(),
+    overdue: z.boolean().meta({ description: 'It should have ended, and has not' }),
+    ended_at: instant.nullable(),
+    outcome: outcome.nullable(),
+    evidence: z.json().meta({ description: 'What the target confirmed at the end' }),
+  })
+  .meta({ id: 'Lease' });
+
+export const task = z
+  .object({
+    id,
+    grant: z.string(),
+    grant_version: z.string(),
+    task_grant: id.nullable(),
+    name: z.string(),
+    purpose: z.string().nullable(),
+    parameters: z.record(z.string(), z.json()),
+    identity,
+    state: z.enum(['open', 'ended']),
+    opened_at: instant,
+    expires_at: instant.meta({ description: 'The task cannot live longer than this, whatever is renewed' }),
+    heartbeat_seconds: z.int().nullable().meta({ description: 'Silence for longer ends the task' }),
+    heartbeat_due_at: instant.nullable(),
+    ended_at: instant.nullable(),
+    end_reason: endReason.nullable(),
+    exit_status: z.int().nullable(),
+  })
+  .meta({ id: 'Task' });
+
+export const secret = z
+  .object({
+    type: z.string().meta({ description: 'What it is: `postgres`, `aws`, ...' }),
+    values: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Secret' });
+
+export const issuedCredential = z
+  .object({
+    name: z.string(),
+    lease,
+    secret: secret.optional(),
+    sealed: z
+      .string()
+      .optional()
+      .meta({ description: 'The secret as a compact JWE for the key of the request' }),
+  })
+  .meta({ id: 'IssuedCredential' });
+
+export const openTaskRequest = z
+  .strictObject({
+    grant: name,
+    task: name.meta({ description: 'The name of the run: what the grant calls a task' }),
+    purpose: z.string().min(1).max(1000).optional(),
+    parameters: z.record(z.string().max(100), z.json()).optional(),
+    credentials: z
+      .array(name)
+      .min(1)
+      .max(20)
+      .optional()
+      .meta({ description: 'All of the grant when left out' }),
+    ttl_seconds: z.int().min(1).max(31_536_000).optional(),
+    task_grant: id.optional(),
+    public_key: z.record(z.string(), z.json()).optional().meta({
+      description:
+        'A public JWK (EC P-256, P-384, P-521, X25519, or RSA of 2048 bits and more). The secrets then come as JWE for it, and come again on a retry',
+    }),
+  })
+  .meta({ id: 'OpenTaskRequest' });
+
+export const openTaskResponse = z
+  .object({
+    task,
+    token: z.string().optional().meta({ description: 'The bearer token for everything about this task' }),
+    sealed_token: z.string().optional(),
+    credentials: z.array(issuedCredential),
+  })
+  .meta({ id: 'OpenTaskResponse' });
+
+export const addCredentialsRequest = z
+  .strictObject({
+    credentials: z.array(name).min(1).max(20),
+    ttl_seconds: z.int().min(1).max(31_536_000).optional(),
+  })
+  .meta({ id: 'AddCredentialsRequest' });
+
+export const addCredentialsResponse = z
+  .object({ task, credentials: z.array(issuedCredential) })
+  .meta({ id: 'AddCredentialsResponse' });
+
+export const heartbeatResponse = z.object({ task }).meta({ id: 'HeartbeatResponse' });
+
+export const completeTaskRequest = z
+  .strictObject({ exit_status: z.int().min(0).max(255).optional() })
+  .meta({ id: 'CompleteTaskRequest' });
+
+export const taskWithLeases = z.object({ task, leases: z.array(lease) }).meta({ id: 'TaskWithLeases' });
+
+export const renewLeaseRequest = z
+  .strictObject({ ttl_seconds: z.int().min(1).max(31_536_000).optional() })
+  .meta({ id: 'RenewLeaseRequest' });
+
+export const revokeLeaseRequest = z
+  .strictObject({ reason: z.string().min(1).max(1000) })
+  .meta({ id: 'RevokeLeaseRequest' });
+
+export const leaseResponse = z.object({ lease }).meta({ id: 'LeaseResponse' });
+
+const page = {
+  cursor: z.string().max(200).optional().meta({ description: 'From `next_cursor` of the page before' }),
+  limit: z.coerce.number().int().min(1).max(500).optional(),
+};
+
+export const listLeasesQuery = z.strictObject({
+  state: leaseState.optional(),
+  live: z.enum(['true', 'false']).optional().meta({ description: 'Whether it has not ended' }),
+  overdue: z.enum(['true']).optional(),
+  outcome: outcome.optional(),
+  task: id.optional(),
+  grant: name.optional(),
+  target: name.optional(),
+  issuer: name.optional(),
+  subject: z.string().max(2048).optional(),
+  ...page,
+});
+
+export const leasePage = z
+  .object({ leases: z.array(lease), next_cursor: z.string().nullable() })
+  .meta({ id: 'LeasePage' });
+
+export const listTasksQuery = z.strictObject({
+  state: z.enum(['open', 'ended']).optional(),
+  grant: name.optional(),
+  issuer: name.optional(),
+  subject: z.string().max(2048).optional(),
+  ...page,
+});
+
+export const taskPage = z
+  .object({ tasks: z.array(task), next_cursor: z.string().nullable() })
+  .meta({ id: 'TaskPage' });
+
+export const availableGrant = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    description: z.string().nullable(),
+    tasks: z.array(z.string()),
+    purpose: z.enum(['required', 'optional']),
+    credentials: z.array(
+      z.object({
+        name: z.string(),
+        target: z.string(),
+        provider: z.string(),
+        default_ttl_seconds: z.int(),
+        max_ttl_seconds: z.int(),
+      }),
+    ),
+    parameters: z.array(z.object({ name: z.string(), required: z.boolean() })),
+  })
+  .meta({ id: 'AvailableGrant' });
+
+export const availableGrants = z.object({ grants: z.array(availableGrant) }).meta({ id: 'AvailableGrants' });
+
+export const explainRequest = z
+  .strictObject({
+    grant: name.optional().meta({ description: 'All grants when left out' }),
+    identity: z
+      .strictObject({ issuer: name, subject: z.string().max(2048), claims: z.record(z.string(), z.json()) })
+      .optional(),
+    token: z
+      .string()
+      .max(16_384)
+      .optional()
+      .meta({ description: 'A token to verify and explain, in place of `identity`' }),
+    task: name.optional(),
+    purpose: z.string().max(1000).optional(),
+    parameters: z.record(z.string().max(100), z.json()).optional(),
+    credentials: z.array(name).max(20).optional(),
+    ttl_seconds: z.int().min(1).optional(),
+  })
+  .meta({ id: 'ExplainRequest' });
+
+export const explanation = z
+  .object({
+    identity: identity.nullable(),
+    token: z.object({ ok: z.boolean(), reason: z.string(), detail: z.string() }).nullable(),
+    grants: z.array(
+      z.object({
+        grant: z.string(),
+        allowed: z.boolean(),
+        checks: z.array(
+          z.object({ subject: z.string(), ok: z.boolean(), expected: z.string(), actual: z.string() }),
+        ),
+      }),
+    ),
+  })
+  .meta({ id: 'Explanation' });
+
+export const createTaskGrantRequest = z
+  .strictObject({
+    grant: name,
+    task: name,
+    parameters: z.record(z.string().max(100), z.json()).optional(),
+    credentials: z.array(name).min(1).max(20).optional(),
+    max_ttl_seconds: z.int().min(1).optional(),
+    subject: z.strictObject({ issuer: name, subject: z.string().min(1).max(2048) }).optional(),
+    expires_in_seconds: z.int().min(1),
+    uses: z.int().min(1),
+  })
+  .meta({ id: 'CreateTaskGrantRequest' });
+
+export const taskGrant = z
+  .object({
+    id,
+    grant: z.string(),
+    grant_version: z.string(),
+    task: z.string(),
+    parameters: z.record(z.string(), z.json()),
+    credentials: z.array(z.string()).nullable(),
+    max_ttl_seconds: z.int().nullable(),
+    subject: identity.nullable(),
+    created_by: identity,
+    created_at: instant,
+    expires_at: instant,
+    uses: z.int(),
+    used: z.int(),
+  })
+  .meta({ id: 'TaskGrant' });
+
+export const taskGrantResponse = z.object({ task_grant: taskGrant }).meta({ id: 'TaskGrantResponse' });
+
+export const auditQuery = z.strictObject({
+  task: id.optional(),
+  lease: id.optional(),
+  grant: name.optional(),
+  target: name.optional(),
+  issuer: name.optional(),
+  subject: z.string().max(2048).optional(),
+  kind: z.string().max(60).optional(),
+  since: instant.optional(),
+  until: instant.optional(),
+  order: z.enum(['oldest', 'newest']).optional(),
+  ...page,
+});
+
+export const auditEvent = z
+  .looseObject({ v: z.int(), id, at: instant, kind: z.string() })
+  .meta({ id: 'AuditEvent' });
+
+export const auditPage = z
+  .object({ events: z.array(auditEvent), next_cursor: z.string().nullable() })
+  .meta({ id: 'AuditPage' });
+
+/** The stable codes of problems. Clients branch on these. */
+export const problemCodes = [
+  'invalid-request',
+  'unauthenticated',
+  'not-allowed',
+  'not-found',
+  'conflict',
+  'in-progress',
+  'already-delivered',
+  'idempotency-key-reused',
+  'task-ended',
+  'lease-ended',
+  'cannot-renew',
+  'limit-reached',
+  'too-large',
+  'unsupported-media-type',
+  'rate-limited',
+  'overloaded',
+  'target-unavailable',
+  'mint-failed',
+  'store-unavailable',
+  'internal',
+] as const;
+
+/** RFC 9457. */
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    code: z.enum(problemCodes),
+    request_id: z.string().optional(),
+    faults: z
+      .array(z.object({ path: z.string(), message: z.string() }))
+      .optional()
+      .meta({ description: 'Each fault of an invalid request' }),
+    retry_after_seconds: z.int().optional(),
+  })
+  .meta({ id: 'Problem' });
+
+export type Lease = z.infer<typeof lease>;
+export type Task = z.infer<typeof task>;
+export type Secret = z.infer<typeof secret>;
+export type IssuedCredential = z.infer<typeof issuedCredential>;
+export type OpenTaskRequest = z.infer<typeof openTaskRequest>;
+export type OpenTaskResponse = z.infer<typeof openTaskResponse>;
+export type Problem = z.infer<typeof problem>;
+export type ProblemCode = (typeof problemCodes)[number];

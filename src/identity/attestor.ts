@@ -1,0 +1,80 @@
+import type { Json } from '../json.ts';
+import type { Result } from '../result.ts';
+
+/** What a caller presents. Each attestor takes the kinds it knows and answers `null` to the others. */
+export type Evidence = { readonly kind: 'bearer'; readonly token: string };
+
+/** A proven identity. It is made by an attestor only, parsed once, and passed on unchanged (invariant 7). */
+export interface Principal {
+  /** The issuer's name in our configuration: the namespace of `subject`. */
+  readonly issuer: string;
+  /** The subject as the issuer states it. Unique within the issuer only. */
+  readonly subject: string;
+  /** All verified claims, as they arrived: nothing is ever coerced. */
+  readonly claims: Readonly<Record<string, Json>>;
+  readonly proof: Proof;
+}
+
+/** How an identity was proven. */
+export interface Proof {
+  /** The attestor's kind, for instance `oidc`. */
+  readonly method: string;
+  /** SHA-256 of the evidence, base64url: names it in the log without disclosing it. */
+  readonly evidenceHash: string;
+  /** When the evidence itself ends, in milliseconds since the epoch. */
+  readonly expiresAt: number;
+  /** Present when this evidence may be used once only. The broker records it in the commit that uses it. */
+  readonly singleUse?: SingleUse;
+}
+
+/** One use of a piece of evidence. */
+export interface SingleUse {
+  /** Unique within the broker: issuer name and `jti`, or the evidence's hash. */
+  readonly id: string;
+  /** When it may be forgotten, in milliseconds since the epoch: the evidence is refused by then anyway. */
+  readonly until: number;
+}
+
+/** Why evidence was refused. The caller never sees it; the log does. */
+export type AttestationReason =
+  | 'malformed'
+  | 'too-large'
+  | 'unknown-issuer'
+  | 'algorithm'
+  | 'unknown-key'
+  | 'signature'
+  | 'audience'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'too-old'
+  | 'missing-claim'
+  | 'keys-unavailable'
+  | 'replayed'
+  | 'unsupported-evidence';
+
+/** "Mine, but bad": a reason for the operator. `detail` holds no evidence and no secret. */
+export interface AttestationRefusal {
+  readonly reason: AttestationReason;
+  readonly detail: string;
+  /** The configured issuer that the evidence claims to be of, when that much could be read. */
+  readonly issuer?: string;
+}
+
+/**
+ * Turns evidence into a principal, for one configured issuer.
+ *
+ * `attest` is called once for each request, concurrently, before anything is durable. It answers a principal,
+ * `null` ("not mine": another attestor may try), or a refusal ("mine, but bad": nobody else is asked).
+ * It never writes, never contacts a host that the configuration does not name, and bounds all it does.
+ * It throws only on bugs; an issuer that cannot be reached is the refusal `keys-unavailable` (invariant 6).
+ */
+export interface Attestor {
+  /** The issuer's name in the configuration. */
+  readonly issuer: string;
+  attest(
+    evidence: Evidence,
+    /** Milliseconds since the epoch. */
+    now: number,
+    signal: AbortSignal,
+  ): Promise<Result<Principal, AttestationRefusal> | null>;
+}

@@ -1,0 +1,81 @@
+import type { EndReason, Outcome } from '../audit/event.ts';
+import type { Principal } from '../identity/attestor.ts';
+import type { Json } from '../json.ts';
+
+/** A lease as it is stored. Instants are milliseconds since the epoch. */
+export interface LeaseRow {
+  readonly id: string;
+  readonly taskId: string;
+  /** Goes up with every change: whoever changes a lease names the version that he saw. */
+  readonly version: number;
+  readonly state: 'minting' | 'active' | 'ending' | 'ended';
+  readonly credential: string;
+  readonly grant: string;
+  readonly target: string;
+  readonly provider: string;
+  /** The credential's name at its target. */
+  readonly name: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly scope: Json;
+  readonly createdAt: number;
+  readonly issuedAt: number | null;
+  readonly expiresAt: number;
+  readonly capAt: number;
+  /** When the reaper must look; null once ended. A claim moves it forward. */
+  readonly dueAt: number | null;
+  readonly handle: Json;
+  /** The secret as JWE for the requester's key: unreadable to us. */
+  readonly sealed: string | null;
+  readonly endReason: EndReason | null;
+  readonly endingSince: number | null;
+  readonly attempts: number;
+  readonly lastError: string | null;
+  readonly endedAt: number | null;
+  readonly outcome: Outcome | null;
+  readonly evidence: Json;
+}
+
+/** A task as it is stored. Instants are milliseconds since the epoch. */
+export interface TaskRow {
+  readonly id: string;
+  readonly version: number;
+  readonly state: 'open' | 'ended';
+  readonly grant: string;
+  readonly grantVersion: string;
+  readonly taskGrantId: string | null;
+  readonly name: string;
+  readonly purpose: string | null;
+  readonly parameters: Readonly<Record<string, Json>>;
+  /** As proven when the task was opened. */
+  readonly principal: Principal;
+  /** SHA-256 of the task's token, base64url. */
+  readonly tokenHash: string;
+  readonly sealedToken: string | null;
+  readonly publicKey: Json;
+  /** Digest of the principal and the key that the client chose; null when it chose none. */
+  readonly idempotencyKey: string | null;
+  /** Digest of exactly what was asked. */
+  readonly requestDigest: string;
+  readonly openedAt: number;
+  readonly expiresAt: number;
+  readonly heartbeatSeconds: number | null;
+  readonly heartbeatDueAt: number | null;
+  readonly endedAt: number | null;
+  readonly endReason: EndReason | null;
+  readonly exitStatus: number | null;
+}
+
+/** A task grant as it is stored. Instants are milliseconds since the epoch. */
+export interface TaskGrantRow {
+  readonly id: string;
+  readonly grant: string;
+  readonly grantVersion: string;
+  /** A `Cut`: see grants/grant.ts. */
+  readonly cut: Json;
+  readonly createdBy: { readonly issuer: string; readonly subject: string };
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly uses: number;
+  readonly used: number;
+}
