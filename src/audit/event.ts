@@ -80,7 +80,13 @@ export type EventBody =
       readonly kind: 'lease.renewed';
       readonly data: { readonly expiresAt: string; readonly grantVersion: string };
     }
-  | { readonly kind: 'lease.ending'; readonly data: { readonly reason: EndReason } }
+  | {
+      readonly kind: 'lease.ending';
+      readonly data: {
+        readonly reason: EndReason /** The words of whoever asked for it. */;
+        readonly note?: string;
+      };
+    }
   | {
       readonly kind: 'lease.end-failed';
       readonly data: {

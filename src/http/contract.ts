@@ -45,7 +45,7 @@ export const lease = z
     due_at: instant.nullable().meta({ description: 'When the reaper looks at it next' }),
     ending_since: instant.nullable(),
     end_reason: endReason.nullable(),
-    attempts: z.int().meta({ description: 'Attempts to end it that did not succeed' }),
+    attempts: z.int().meta({ description: 'Attempts to end it that were begun' }),
     last_error: z.string().nullable(),
     overdue: z.boolean().meta({ description: 'It should have ended, and has not' }),
     ended_at: instant.nullable(),

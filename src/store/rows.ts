@@ -18,6 +18,8 @@ export interface LeaseRow {
   readonly issuer: string;
   readonly subject: string;
   readonly scope: Json;
+  /** Whether the quota of its grant counts it as live. */
+  readonly counted: boolean;
   readonly createdAt: number;
   readonly issuedAt: number | null;
   readonly expiresAt: number;
@@ -47,6 +49,8 @@ export interface TaskRow {
   readonly name: string;
   readonly purpose: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
+  readonly issuer: string;
+  readonly subject: string;
   /** As proven when the task was opened. */
   readonly principal: Principal;
   /** SHA-256 of the task's token, base64url. */
@@ -77,5 +81,6 @@ export interface TaskGrantRow {
   readonly createdAt: number;
   readonly expiresAt: number;
   readonly uses: number;
+  /** Tasks that were opened with it. */
   readonly used: number;
 }

@@ -1,0 +1,34 @@
+import type { About } from '../audit/event.ts';
+import { HallpassError } from '../errors.ts';
+import type { LeaseRow, TaskRow } from '../store/rows.ts';
+
+/** What an event about a lease is about. */
+export function aboutLease(lease: LeaseRow): About {
+  return { task: lease.taskId, lease: lease.id, grant: lease.grant, target: lease.target };
+}
+
+/** What an event about a task is about. */
+export function aboutTask(task: TaskRow): About {
+  return { task: task.id, grant: task.grant };
+}
+
+/** An error for the process log without its message where that is not ours: a vendor's text may quote a secret. */
+export function nameless(error: unknown): {
+  readonly name: string;
+  readonly code?: string;
+  readonly stack?: string;
+} {
+  if (error instanceof HallpassError) {
+    return { name: error.name, code: error.code, ...(error.cause ? { stack: frames(error.cause) } : {}) };
+  }
+  return { name: error instanceof Error ? error.name : typeof error, stack: frames(error) };
+}
+
+function frames(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  return stack
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .slice(0, 8)
+    .join('\n');
+}

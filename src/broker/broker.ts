@@ -1,0 +1,57 @@
+import type { Logger } from 'pino';
+import type { NewEvent } from '../audit/event.ts';
+import type { Grant, PrincipalMatcher } from '../grants/grant.ts';
+import type { Attestor, Principal } from '../identity/attestor.ts';
+import type { BrokerLimits } from '../limits.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Committer } from '../store/commit.ts';
+import type { Database } from '../store/database.ts';
+import type { LiveTarget } from './targets.ts';
+import type { Caller, Role } from './verbs.ts';
+
+/** Everything that the verbs work with. Made once by main.ts; nothing in it grows with the number of leases (invariant 9). */
+export interface Broker {
+  readonly runtime: Runtime;
+  readonly database: Database;
+  readonly committer: Committer;
+  readonly attestors: readonly Attestor[];
+  readonly grants: ReadonlyMap<string, Grant>;
+  readonly targets: ReadonlyMap<string, LiveTarget>;
+  readonly access: readonly AccessRule[];
+  /** How the names of all our credentials begin. */
+  readonly mark: string;
+  readonly limits: BrokerLimits;
+  readonly log: Logger;
+  readonly observe: Observer;
+  /** Called when something has become due now, so that the reaper need not wait for its next look. */
+  readonly wakeReaper: () => void;
+}
+
+/** Who has a role. */
+export interface AccessRule {
+  readonly role: Role;
+  readonly who: PrincipalMatcher;
+}
+
+/** What the broker counts and times. */
+export interface Observer {
+  issued(target: string, mintMs: number): void;
+  mintFailed(target: string, code: string): void;
+  ended(target: string, outcome: string, lagMs: number): void;
+  endFailed(target: string, code: string): void;
+  refused(reason: string): void;
+}
+
+export function actorOf(caller: Caller): NewEvent['actor'] {
+  const { issuer, subject } = caller.kind === 'principal' ? caller.principal : caller.task;
+  return { kind: 'principal', issuer, subject };
+}
+
+export function principalOf(caller: Caller): Principal {
+  return caller.kind === 'principal' ? caller.principal : caller.task.principal;
+}
+
+/** RFC 3339 in UTC with milliseconds, as events and the API write instants. */
+export function instant(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,112 @@
+import type { EndReason, Outcome } from '../audit/event.ts';
+import { HallpassError } from '../errors.ts';
+import type { Json } from '../json.ts';
+import type { LeaseRow } from '../store/rows.ts';
+
+/**
+ * A lease begins in `minting`: its intent is committed, its provider has not answered. With the provider's answer it
+ * becomes `active`. From either it goes to `ending`, once there is a reason; there it stays, however long that takes,
+ * until its end is settled, and then it is `ended` with an outcome, for good. Only a mint that the target refused
+ * ends without passing through `ending`, since there is nothing to end.
+ *
+ * `dueAt` says when the reaper must look: while minting at the end of the mint window, while active at the earlier of
+ * expiry and heartbeat deadline, while ending at the next attempt. Whoever works on a lease moves it forward first.
+ */
+const ALLOWED = {
+  issue: ['minting'],
+  renew: ['active'],
+  postpone: ['active', 'ending'],
+  'begin-ending': ['minting', 'active'],
+  'end-later': ['ending'],
+  end: ['minting', 'ending'],
+} as const satisfies Record<string, readonly LeaseRow['state'][]>;
+
+/** What can happen to a lease, with what it brings. */
+export type LeaseAction =
+  /** The provider answered. */
+  | {
+      readonly do: 'issue';
+      readonly issuedAt: number;
+      readonly expiresAt: number;
+      readonly dueAt: number;
+      readonly handle: Json;
+      readonly sealed: string | null;
+    }
+  /** It lives longer, up to its cap. */
+  | { readonly do: 'renew'; readonly expiresAt: number; readonly dueAt: number }
+  /** The reaper need not look before; or what was made turns out to have a handle. */
+  | { readonly do: 'postpone'; readonly dueAt: number; readonly handle?: Json }
+  /** It has to end. `attempts` is 1 when the caller goes on to end it himself, under the claim that `dueAt` is. */
+  | {
+      readonly do: 'begin-ending';
+      readonly reason: EndReason;
+      readonly at: number;
+      readonly dueAt: number;
+      readonly attempts: 0 | 1;
+    }
+  /** The attempt failed; there will be another. */
+  | { readonly do: 'end-later'; readonly dueAt: number; readonly error: string | null }
+  /** It is gone, as the outcome says. */
+  | {
+      readonly do: 'end';
+      readonly at: number;
+      readonly outcome: Outcome;
+      readonly evidence: Json;
+      readonly reason?: EndReason;
+    };
+
+/** The lease after the action: the one function that changes a lease's state. Throws on an action that its state forbids: a bug. */
+export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
+  const allowed: readonly LeaseRow['state'][] = ALLOWED[action.do];
+  if (!allowed.includes(lease.state)) {
+    throw new HallpassError(
+      'store-conflict',
+      `Cannot ${action.do} lease "${lease.id}": it is ${lease.state}`,
+    );
+  }
+  switch (action.do) {
+    case 'issue':
+      return {
+        ...lease,
+        state: 'active',
+        issuedAt: action.issuedAt,
+        expiresAt: action.expiresAt,
+        dueAt: action.dueAt,
+        handle: action.handle,
+        sealed: action.sealed,
+      };
+    case 'renew':
+      return { ...lease, expiresAt: action.expiresAt, dueAt: action.dueAt };
+    case 'postpone':
+      return { ...lease, dueAt: action.dueAt, handle: action.handle ?? lease.handle };
+    case 'begin-ending':
+      return {
+        ...lease,
+        state: 'ending',
+        endReason: action.reason,
+        endingSince: action.at,
+        dueAt: action.dueAt,
+        attempts: action.attempts,
+        sealed: null,
+      };
+    case 'end-later':
+      return { ...lease, dueAt: action.dueAt, lastError: action.error ?? lease.lastError };
+    case 'end':
+      return {
+        ...lease,
+        state: 'ended',
+        endReason: action.reason ?? lease.endReason,
+        endingSince: lease.endingSince ?? action.at,
+        dueAt: null,
+        endedAt: action.at,
+        outcome: action.outcome,
+        evidence: action.evidence,
+        sealed: null,
+      };
+  }
+}
+
+/** The row as it stands once the commit of a change to it has succeeded. */
+export function committed<Row extends { readonly version: number }>(row: Row): Row {
+  return { ...row, version: row.version + 1 };
+}

@@ -1,0 +1,57 @@
+import { err, ok, type Result } from '../result.ts';
+import { leasesOfTask } from '../store/leases.ts';
+import type { TaskRow } from '../store/rows.ts';
+import { aboutLease, aboutTask } from './about.ts';
+import { actorOf, type Broker } from './broker.ts';
+import type { Refusal } from './refusal.ts';
+import { refuse } from './refuse.ts';
+import type { Caller, OpenedTask } from './verbs.ts';
+
+/**
+ * Answers a request whose idempotency key has a task already: never with a second credential. What was sealed for
+ * the requester's key is given again; what was not was seen once, and is not kept.
+ */
+export async function repeatTask(
+  broker: Broker,
+  caller: Caller,
+  task: TaskRow,
+  requestDigest: string,
+): Promise<Result<OpenedTask, Refusal>> {
+  const no = (refusal: Refusal) => refuse(broker, caller, aboutTask(task), 'open-task', refusal);
+  if (task.requestDigest !== requestDigest) {
+    return no({ reason: 'idempotency-key-reused', detail: 'The key was used for another request' });
+  }
+  const leases = await leasesOfTask(broker.database, task.id);
+  if (leases.some((lease) => lease.state === 'minting')) {
+    return err({ reason: 'in-progress', detail: 'The first request is being served', retryAfterMs: 1_000 });
+  }
+  if (task.state === 'ended' || leases.some((lease) => lease.state !== 'active')) {
+    return no({ reason: 'task-ended', detail: 'The task that the key opened has ended' });
+  }
+  if (task.sealedToken === null) {
+    return no({
+      reason: 'already-delivered',
+      detail: 'The credential was handed out, and no public key was sent',
+    });
+  }
+  await broker.committer.commit({
+    events: leases.map((lease) => ({
+      kind: 'lease.redelivered',
+      actor: actorOf(caller),
+      about: aboutLease(lease),
+      data: {},
+    })),
+  });
+  return ok({
+    task,
+    token: null,
+    sealedToken: task.sealedToken,
+    credentials: leases.map((lease) => ({
+      name: lease.credential,
+      lease,
+      secret: null,
+      sealed: lease.sealed,
+    })),
+    repeated: true,
+  });
+}

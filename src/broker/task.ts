@@ -1,0 +1,83 @@
+import { ok, type Result } from '../result.ts';
+import { leasesOfTask } from '../store/leases.ts';
+import type { LeaseRow, TaskRow } from '../store/rows.ts';
+import { readTask } from '../store/tasks.ts';
+import { actorOf, type Broker } from './broker.ts';
+import { endTask } from './end.ts';
+import { changeLease, committed } from './lease.ts';
+import { CHANGE_ATTEMPTS } from './mint.ts';
+import { hasEnded } from './open.ts';
+import type { Refusal } from './refusal.ts';
+import { refuse } from './refuse.ts';
+import type { Caller } from './verbs.ts';
+
+/** A sign of life: moves the deadline of the task and of what its leases are due for. A deadline that has passed stays passed. */
+export async function heartbeat(
+  broker: Broker,
+  caller: Caller,
+  taskId: string,
+): Promise<Result<TaskRow, Refusal>> {
+  const request = 'heartbeat';
+  if (caller.kind !== 'task' || caller.task.id !== taskId) return notTheirs(broker, caller, taskId, request);
+  let task: TaskRow | null = caller.task;
+  for (let attempt = 0; attempt < CHANGE_ATTEMPTS && task !== null; attempt++) {
+    const now = broker.runtime.now();
+    if (hasEnded(task, now)) break;
+    if (task.heartbeatSeconds === null) return ok(task);
+    const deadline = now + task.heartbeatSeconds * 1000;
+    const leases = (await leasesOfTask(broker.database, taskId)).filter((lease) => lease.state === 'active');
+    const changed: TaskRow = { ...task, heartbeatDueAt: deadline };
+    const result = await broker.committer.commit({
+      changedTask: changed,
+      changedLeases: leases.map((lease) =>
+        changeLease(lease, { do: 'postpone', dueAt: Math.min(deadline, lease.expiresAt) }),
+      ),
+      events: [],
+    });
+    if (result.ok) return ok(committed(changed));
+    task = await readTask(broker.database, taskId);
+  }
+  return refuse(broker, caller, { task: taskId }, request, {
+    reason: 'task-ended',
+    detail: 'The task has ended',
+  });
+}
+
+/**
+ * Ends the task. Waits a bounded time for its leases to end at their targets; those that have not by then go on
+ * ending without the caller. Completing a task that has ended says how it stands.
+ */
+export async function completeTask(
+  broker: Broker,
+  caller: Caller,
+  taskId: string,
+  exitStatus: number | null,
+): Promise<Result<{ task: TaskRow; leases: readonly LeaseRow[] }, Refusal>> {
+  const allowed = caller.kind === 'task' ? caller.task.id === taskId : caller.roles.has('operator');
+  if (!allowed) return notTheirs(broker, caller, taskId, 'complete-task');
+  const reason = caller.kind === 'task' ? 'completed' : 'revoked';
+  await waitAtMost(broker, endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller) }));
+  const task = await readTask(broker.database, taskId);
+  if (task === null) return notTheirs(broker, caller, taskId, 'complete-task');
+  return ok({ task, leases: await leasesOfTask(broker.database, taskId) });
+}
+
+/** Waits for work that goes on by itself, but no longer than a caller can be kept. Its failure is the caller's only while he waits. */
+export async function waitAtMost(broker: Broker, work: Promise<unknown>): Promise<void> {
+  const waited = new AbortController();
+  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).catch(() => {});
+  work.catch((error: unknown) => broker.log.error({ err: error }, 'ending failed while nobody waited'));
+  try {
+    await Promise.race([work, limit]);
+  } finally {
+    waited.abort();
+  }
+}
+
+/** One answer for what does not exist and for what is somebody else's. */
+export function notTheirs(broker: Broker, caller: Caller, taskId: string, request: string) {
+  return refuse(broker, caller, { task: taskId }, request, {
+    reason: 'not-found',
+    detail: "There is no such task, or it is not the caller's",
+  });
+}

@@ -1,0 +1,132 @@
+import type { Statement } from './database.ts';
+
+/**
+ * The statement of the group commit. It takes arrays of JSON, one element for each row, each naming its unit
+ * (the number of the change within the group):
+ *
+ * $1 the units, $2 the clock, $3 uses of evidence, $4 new tasks, $5 changed tasks, $6 new leases, $7 changed leases,
+ * $8 uses of quotas, $9 events, $10 new task grants. It answers the units that it refused, and why; all others are done.
+ *
+ * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
+ * the commit. A unit is refused whole. Unique keys stay the last word between replicas: a collision fails the
+ * statement, and the caller sends it again.
+ */
+const TEXT = `
+with
+unit as (select value::int as unit from json_array_elements_text($1::json)),
+evidence as (select * from json_to_recordset($3::json) as x("unit" int, "id" text, "usedFor" text, "keepUntil" timestamptz)),
+new_task as (select * from json_to_recordset($4::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "grant" text, "grantVersion" text, "taskGrantId" text, "name" text,
+  "purpose" text, "parameters" jsonb, "issuer" text, "subject" text, "principal" jsonb, "tokenHash" text,
+  "sealedToken" text, "publicKey" jsonb, "idempotencyKey" text, "requestDigest" text, "openedAt" timestamptz,
+  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz)),
+changed_task as (select * from json_to_recordset($5::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
+  "endedAt" timestamptz, "endReason" text, "exitStatus" int)),
+new_lease as (select * from json_to_recordset($6::json) as x(
+  "unit" int, "id" text, "taskId" text, "version" int, "state" text, "credential" text, "grant" text, "target" text,
+  "provider" text, "name" text, "issuer" text, "subject" text, "scope" jsonb, "counted" boolean,
+  "createdAt" timestamptz, "expiresAt" timestamptz, "capAt" timestamptz, "dueAt" timestamptz)),
+changed_lease as (select * from json_to_recordset($7::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "issuedAt" timestamptz, "expiresAt" timestamptz,
+  "dueAt" timestamptz, "handle" jsonb, "sealed" text, "endReason" text, "endingSince" timestamptz, "attempts" int,
+  "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb)),
+quota_use as (select * from json_to_recordset($8::json) as x(
+  "unit" int, "key" text, "live" int, "total" int, "issued" int, "maxLive" int, "maxTotal" int, "maxIssuedAnHour" int)),
+event as (select row_number() over () as position, * from json_to_recordset($9::json) as x(
+  "unit" int, "id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text, "target" text,
+  "issuer" text, "subject" text, "body" text)),
+new_task_grant as (select * from json_to_recordset($10::json) as x(
+  "unit" int, "id" text, "grant" text, "grantVersion" text, "cut" jsonb, "createdBy" jsonb, "createdAt" timestamptz,
+  "expiresAt" timestamptz, "uses" int)),
+
+locked_task as (
+  select id, version from task where id in (select id from changed_task) order by id for update),
+locked_lease as (
+  select id, version from lease where id in (select id from changed_lease) order by id for update),
+locked_quota as (
+  select * from quota where key in (select key from quota_use) order by key for update),
+
+-- The counters as of this hour. The share of the hour before that still lies within sixty minutes counts as well.
+quota_now as (
+  select key, live, total, h.hour,
+    case when q.hour >= h.hour then q.issued else 0 end as issued,
+    case when q.hour >= h.hour then q.issued_previous
+         when q.hour = h.hour - interval '1 hour' then q.issued else 0 end as issued_previous,
+    1 - extract(epoch from $2::timestamptz - h.hour) / 3600 as share
+  from locked_quota q, lateral (select greatest(q.hour, date_trunc('hour', $2::timestamptz, 'UTC')) as hour) h),
+-- Each unit is counted with all before it in the group that add to the same counter.
+quota_wanted as (
+  select u.unit, u.key, u."maxLive", u."maxTotal", u."maxIssuedAnHour",
+    sum(greatest(u.live, 0)) over w as live, sum(u.total) over w as total, sum(u.issued) over w as issued
+  from quota_use u window w as (partition by u.key order by u.unit)),
+
+refused as (
+  select e.unit, 'replayed' as conflict
+    from evidence e join used_evidence u on u.id = e.id where u.used_for <> e."usedFor"
+  union all
+  select n.unit, 'repeated' from new_task n join task t on t.idempotency_key = n."idempotencyKey"
+  union all
+  select c.unit, 'version' from changed_task c left join locked_task k on k.id = c.id
+    where k.version is distinct from c.version
+  union all
+  select c.unit, 'version' from changed_lease c left join locked_lease k on k.id = c.id
+    where k.version is distinct from c.version
+  union all
+  select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
+    where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)
+       or q.live + w.live > w."maxLive"
+       or q.total + w.total > w."maxTotal"
+       or q.issued + q.issued_previous * q.share + w.issued > w."maxIssuedAnHour"),
+good as (select unit from unit where unit not in (select unit from refused)),
+
+use_evidence as (
+  insert into used_evidence (id, used_for, keep_until)
+  select e.id, e."usedFor", e."keepUntil" from evidence e join good using (unit)
+  where not exists (select from used_evidence u where u.id = e.id)),
+open_task as (
+  insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
+    subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at, expires_at,
+    heartbeat_seconds, heartbeat_due_at)
+  select n.id, n.version, n.state, n."grant", n."grantVersion", n."taskGrantId", n.name, n.purpose, n.parameters,
+    n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
+    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt"
+  from new_task n join good using (unit)),
+change_task as (
+  update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
+    heartbeat_due_at = c."heartbeatDueAt", ended_at = c."endedAt", end_reason = c."endReason",
+    exit_status = c."exitStatus"
+  from changed_task c join good using (unit) where t.id = c.id),
+intend_lease as (
+  insert into lease (id, task_id, version, state, credential, grant_name, target, provider, name, issuer, subject,
+    scope, counted, created_at, expires_at, cap_at, due_at)
+  select n.id, n."taskId", n.version, n.state, n.credential, n."grant", n.target, n.provider, n.name, n.issuer,
+    n.subject, n.scope, n.counted, n."createdAt", n."expiresAt", n."capAt", n."dueAt"
+  from new_lease n join good using (unit)),
+change_lease as (
+  update lease l set version = l.version + 1, state = c.state, issued_at = c."issuedAt", expires_at = c."expiresAt",
+    due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
+    ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
+    outcome = c.outcome, evidence = c.evidence
+  from changed_lease c join good using (unit) where l.id = c.id),
+count_quota as (
+  update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour, issued = n.issued + d.issued,
+    issued_previous = n.issued_previous
+  from (select key, sum(live) as live, sum(total) as total, sum(issued) as issued
+        from quota_use join good using (unit) group by key) d
+    join quota_now n using (key)
+  where q.key = d.key),
+make_task_grant as (
+  insert into task_grant (id, grant_name, grant_version, cut, created_by, created_at, expires_at, uses)
+  select n.id, n."grant", n."grantVersion", n.cut, n."createdBy", n."createdAt", n."expiresAt", n.uses
+  from new_task_grant n join good using (unit)),
+count_task_grant as (
+  insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
+  from new_task_grant n join good using (unit)),
+log_event as (
+  insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
+  select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
+  from event e join good using (unit) order by e.position)
+select unit, min(conflict) as conflict from refused group by unit`;
+
+export const COMMIT: Statement = { name: 'commit_group', text: TEXT };

@@ -1,0 +1,253 @@
+import { type AuditEvent, EVENT_VERSION, type NewEvent } from '../audit/event.ts';
+import { HallpassError } from '../errors.ts';
+import { COMMIT_ATTEMPTS, COMMIT_GROUP_UNITS, COMMIT_QUEUE_UNITS } from '../limits.ts';
+import { err, ok, type Result } from '../result.ts';
+import { newId, type Runtime } from '../runtime.ts';
+import { COMMIT } from './commit.sql.ts';
+import { type Database, sqlState } from './database.ts';
+import type { LeaseRow, TaskGrantRow, TaskRow } from './rows.ts';
+
+/**
+ * What happens together or not at all: rows that begin, rows that change, and the events that say so
+ * (invariant 4). Rows that change carry the version that the caller saw; the stored one goes up by one.
+ */
+export interface Unit {
+  readonly events: readonly NewEvent[];
+  readonly newTask?: TaskRow;
+  readonly changedTask?: TaskRow;
+  readonly newLeases?: readonly LeaseRow[];
+  readonly changedLeases?: readonly LeaseRow[];
+  readonly evidence?: EvidenceUse;
+  readonly quotas?: readonly QuotaUse[];
+  readonly newTaskGrant?: TaskGrantRow;
+}
+
+/** One use of evidence that may be used once; `usedFor` lets a retry of the same request present it again. */
+export interface EvidenceUse {
+  readonly id: string;
+  readonly usedFor: string;
+  /** Milliseconds since the epoch. */
+  readonly keepUntil: number;
+}
+
+/** What a unit adds to a counter, and the bounds that must hold with it. Null bounds nothing. */
+export interface QuotaUse {
+  readonly key: string;
+  readonly live: number;
+  readonly total: number;
+  readonly issued: number;
+  readonly maxLive: number | null;
+  readonly maxTotal: number | null;
+  readonly maxIssuedAnHour: number | null;
+}
+
+/**
+ * Why a unit changed nothing: a row that it changes is not at the version it saw (`version`); its evidence was used
+ * for another request (`replayed`); its idempotency key has a task (`repeated`); a counter would pass its bound, or
+ * is not there (`limit`).
+ */
+export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit';
+
+export interface Committer {
+  /**
+   * Makes a unit durable. Resolves when its group is committed, in the order of the calls within this process.
+   * Throws `overloaded` when too many wait (nothing was written) and `store-unavailable` when the database
+   * does not answer (it may have been written: whoever looks next sees).
+   */
+  commit(unit: Unit): Promise<Result<void, Conflict>>;
+  /** Units that wait or are being written. */
+  readonly pending: number;
+}
+
+interface Waiting {
+  readonly unit: Unit;
+  readonly keys: readonly string[];
+  readonly resolve: (result: Result<void, Conflict>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** SQLSTATEs of transactions that collided with another replica's: serialization, deadlock, unique key. */
+const COLLISIONS: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
+
+/**
+ * The group commit: units that arrive while a group is being written form the next, and a group is one statement.
+ * So there is one place for durability, and the more load, the fewer flushes for each unit.
+ */
+export function createCommitter(database: Database, runtime: Runtime): Committer {
+  let queue: Waiting[] = [];
+  let writing = 0;
+
+  function commit(unit: Unit): Promise<Result<void, Conflict>> {
+    if (queue.length >= COMMIT_QUEUE_UNITS) {
+      return Promise.reject(
+        new HallpassError('overloaded', 'Cannot commit: too many changes wait for the store'),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      queue.push({ unit, keys: keysOf(unit), resolve, reject });
+      if (writing === 0) {
+        writing = 1;
+        // The rest of this turn of the event loop joins the first group.
+        queueMicrotask(() => void writeGroups());
+      }
+    });
+  }
+
+  async function writeGroups(): Promise<void> {
+    while (queue.length > 0) {
+      const { group, rest } = takeGroup(queue);
+      queue = rest;
+      writing = group.length;
+      try {
+        const conflicts = await writeGroup(database, runtime, group);
+        for (const [index, waiting] of group.entries()) {
+          const conflict = conflicts.get(index);
+          waiting.resolve(conflict ? err(conflict) : ok(undefined));
+        }
+      } catch (error) {
+        for (const waiting of group) waiting.reject(error);
+      }
+    }
+    writing = 0;
+  }
+
+  return {
+    commit,
+    get pending() {
+      return queue.length + writing;
+    },
+  };
+}
+
+/** What no two units of one group may both touch: the statement sees each row once. */
+function keysOf(unit: Unit): readonly string[] {
+  const keys = (unit.changedLeases ?? []).map((lease) => lease.id);
+  if (unit.changedTask) keys.push(unit.changedTask.id);
+  if (unit.newTask?.idempotencyKey) keys.push(unit.newTask.idempotencyKey);
+  if (unit.evidence) keys.push(unit.evidence.id);
+  return keys;
+}
+
+/** The longest run of waiting units that touch different rows; the others keep their order. */
+function takeGroup(queue: readonly Waiting[]): { group: Waiting[]; rest: Waiting[] } {
+  const group: Waiting[] = [];
+  const rest: Waiting[] = [];
+  const touched = new Set<string>();
+  for (const waiting of queue) {
+    const fits = group.length < COMMIT_GROUP_UNITS && !waiting.keys.some((key) => touched.has(key));
+    for (const key of waiting.keys) touched.add(key);
+    (fits ? group : rest).push(waiting);
+  }
+  return { group, rest };
+}
+
+async function writeGroup(
+  database: Database,
+  runtime: Runtime,
+  group: readonly Waiting[],
+): Promise<ReadonlyMap<number, Conflict>> {
+  const parameters = parametersOf(runtime, group);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const rows = await database.query<{ unit: number; conflict: Conflict }>(COMMIT, parameters);
+      return new Map(rows.map((row) => [row.unit, row.conflict]));
+    } catch (error) {
+      // The whole statement was rolled back, so it can be sent again; now it sees what it collided with.
+      const state = sqlState(error);
+      if (state === null || !COLLISIONS.has(state)) throw error;
+      if (attempt === COMMIT_ATTEMPTS) {
+        throw new HallpassError(
+          'store-conflict',
+          'Cannot commit: other replicas changed the same rows every time',
+          {
+            cause: error,
+          },
+        );
+      }
+      await runtime.sleep(attempt * (1 + ((runtime.randomBytes(1)[0] ?? 0) % 8)));
+    }
+  }
+}
+
+function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unknown[] {
+  const now = runtime.now();
+  const at = new Date(now).toISOString();
+  const evidence: unknown[] = [];
+  const newTasks: unknown[] = [];
+  const changedTasks: unknown[] = [];
+  const newLeases: unknown[] = [];
+  const changedLeases: unknown[] = [];
+  const quotas: unknown[] = [];
+  const events: unknown[] = [];
+  const taskGrants: unknown[] = [];
+  for (const [unit, { unit: content }] of group.entries()) {
+    if (content.evidence) {
+      evidence.push({ unit, ...content.evidence, keepUntil: instant(content.evidence.keepUntil) });
+    }
+    if (content.newTask) newTasks.push(taskRecord(unit, content.newTask));
+    if (content.changedTask) changedTasks.push(taskRecord(unit, content.changedTask));
+    for (const lease of content.newLeases ?? []) newLeases.push(leaseRecord(unit, lease));
+    for (const lease of content.changedLeases ?? []) changedLeases.push(leaseRecord(unit, lease));
+    for (const use of content.quotas ?? []) quotas.push({ unit, ...use });
+    if (content.newTaskGrant) taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
+    for (const event of content.events)
+      events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
+  }
+  const units = group.map((_, unit) => unit);
+  return [
+    JSON.stringify(units),
+    at,
+    ...[evidence, newTasks, changedTasks, newLeases, changedLeases, quotas, events, taskGrants].map((rows) =>
+      JSON.stringify(rows),
+    ),
+  ];
+}
+
+function instant(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+function taskRecord(unit: number, task: TaskRow): unknown {
+  return {
+    unit,
+    ...task,
+    openedAt: instant(task.openedAt),
+    expiresAt: instant(task.expiresAt),
+    heartbeatDueAt: instant(task.heartbeatDueAt),
+    endedAt: instant(task.endedAt),
+  };
+}
+
+function leaseRecord(unit: number, lease: LeaseRow): unknown {
+  return {
+    unit,
+    ...lease,
+    createdAt: instant(lease.createdAt),
+    issuedAt: instant(lease.issuedAt),
+    expiresAt: instant(lease.expiresAt),
+    capAt: instant(lease.capAt),
+    dueAt: instant(lease.dueAt),
+    endingSince: instant(lease.endingSince),
+    endedAt: instant(lease.endedAt),
+  };
+}
+
+function taskGrantRecord(unit: number, grant: TaskGrantRow): unknown {
+  return { unit, ...grant, createdAt: instant(grant.createdAt), expiresAt: instant(grant.expiresAt) };
+}
+
+function eventRecord(unit: number, event: AuditEvent): unknown {
+  return {
+    unit,
+    id: event.id,
+    at: event.at,
+    kind: event.kind,
+    taskId: event.about.task ?? null,
+    leaseId: event.about.lease ?? null,
+    grant: event.about.grant ?? null,
+    target: event.about.target ?? null,
+    issuer: event.actor.kind === 'principal' ? event.actor.issuer : null,
+    subject: event.actor.kind === 'principal' ? event.actor.subject : null,
+    body: JSON.stringify(event),
+  };
+}

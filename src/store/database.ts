@@ -1,0 +1,147 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { PGlite } from '@electric-sql/pglite';
+import { drizzle as drizzleNodePostgres } from 'drizzle-orm/node-postgres';
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
+import pg from 'pg';
+import { HallpassError } from '../errors.ts';
+import { holdDirectory } from './directory-lock.ts';
+
+/** The store's one connection to its database: Postgres, or PGlite inside this process. The SQL is the same. */
+export interface Database {
+  readonly kind: 'postgres' | 'pglite';
+  /** For statements that drizzle builds. */
+  readonly orm: PgDatabase<PgQueryResultHKT>;
+  /** One statement with its parameters. With a name it is prepared once for each connection. */
+  query<Row>(statement: Statement, parameters: readonly unknown[]): Promise<Row[]>;
+  /** Several statements at once, in one transaction, without parameters. */
+  script(sql: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Statement {
+  /** Names the prepared statement; unique for its text. */
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface DatabaseSettings {
+  /** A Postgres connection URL; null: PGlite in `directory`. */
+  readonly url: string | null;
+  /** Where PGlite keeps its files; null keeps them in memory, for tests. */
+  readonly directory: string | null;
+  /** Connections to Postgres at the most. */
+  readonly connections?: number;
+}
+
+/** SQLSTATE classes and codes that mean "the database is not there", and not "the statement is wrong". */
+const UNAVAILABLE = /^(08|53|57P|58|25006)/;
+
+export async function openDatabase(settings: DatabaseSettings): Promise<Database> {
+  return settings.url === null
+    ? openPglite(settings.directory)
+    : openPostgres(settings.url, settings.connections ?? 10);
+}
+
+async function openPostgres(url: string, connections: number): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 60_000,
+    statement_timeout: 30_000,
+    query_timeout: 35_000,
+    keepAlive: true,
+    application_name: 'hallpass',
+    // Every frequent statement is served by an index. Plans are made once and kept, so one that was made while the
+    // tables were small must not scan them when they are large; and compiling such a plan would cost more than running it.
+    options: '-c enable_seqscan=off -c jit=off',
+  });
+  // A connection that breaks while idle is replaced at the next use; without a listener it would end the process.
+  pool.on('error', () => {});
+  return {
+    kind: 'postgres',
+    orm: drizzleNodePostgres(pool),
+    async query<Row>(statement: Statement, parameters: readonly unknown[]) {
+      return withUnavailable(async () => {
+        const result = await pool.query({
+          name: statement.name,
+          text: statement.text,
+          values: [...parameters],
+        });
+        return result.rows as Row[];
+      });
+    },
+    async script(sql) {
+      // A statement without parameters goes out as a simple query, which is one transaction of its own.
+      await withUnavailable(() => pool.query(sql));
+    },
+    close: () => pool.end(),
+  };
+}
+
+async function openPglite(directory: string | null): Promise<Database> {
+  const [{ PGlite }, { drizzle }] = await Promise.all([
+    import('@electric-sql/pglite'),
+    import('drizzle-orm/pglite'),
+  ]);
+  let release = () => {};
+  let client: PGlite;
+  if (directory === null) {
+    client = await PGlite.create();
+  } else {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    release = holdDirectory(directory);
+    client = await PGlite.create(join(directory, 'store'));
+  }
+  return {
+    kind: 'pglite',
+    orm: drizzle(client),
+    async query<Row>(statement: Statement, parameters: readonly unknown[]) {
+      const result = await client.query<Row>(statement.text, [...parameters]);
+      return result.rows;
+    },
+    async script(sql) {
+      await client.exec(`begin; ${sql}; commit`).catch(async (error: unknown) => {
+        await client.exec('rollback');
+        throw error;
+      });
+    },
+    async close() {
+      await client.close();
+      release();
+    },
+  };
+}
+
+/** Runs a statement of drizzle's, with an unavailable database told from a wrong statement. */
+export async function withUnavailable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUnavailable(error)) {
+      throw new HallpassError('store-unavailable', 'Cannot reach the store: its database does not answer', {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    const code: unknown = 'code' in e ? e.code : undefined;
+    if (typeof code === 'string') return UNAVAILABLE.test(code) || /^E[A-Z]+$/.test(code);
+    if (/timeout|terminated|Connection|connection/.test(e.message) && !('severity' in e)) return true;
+  }
+  return false;
+}
+
+/** The SQLSTATE of a failed statement, from either driver and through drizzle's wrapping. */
+export function sqlState(error: unknown): string | null {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    const code: unknown = 'code' in e ? e.code : undefined;
+    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code;
+  }
+  return null;
+}

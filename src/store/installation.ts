@@ -1,0 +1,46 @@
+import type { Runtime } from '../runtime.ts';
+import { newId } from '../runtime.ts';
+import type { Database } from './database.ts';
+
+/**
+ * The four characters that mark this installation's credentials at every target, made at the first start. Two
+ * installations that share a target thus leave each other's credentials alone.
+ */
+export async function installationMark(database: Database, runtime: Runtime): Promise<string> {
+  const rows = await database.query<{ mark: string }>(
+    {
+      name: 'installation_mark',
+      text: `
+        with made as (
+          insert into installation (mark, created_at) values ($1, $2) on conflict do nothing returning mark)
+        select mark from made union all select mark from installation limit 1`,
+    },
+    [newId(runtime).slice(-4), new Date(runtime.now()).toISOString()],
+  );
+  const mark = rows[0]?.mark;
+  // A replica that lost the race does not see the winner's row within its own statement.
+  return mark ?? installationMark(database, runtime);
+}
+
+/** The database's clock, in milliseconds since the epoch. */
+export async function databaseClock(database: Database): Promise<number> {
+  const rows = await database.query<{ now: string }>(
+    {
+      name: 'database_clock',
+      text: 'select (extract(epoch from clock_timestamp()) * 1000)::bigint::text as now',
+    },
+    [],
+  );
+  return Number(rows[0]?.now);
+}
+
+/** Forgets evidence that has lapsed, a bounded number at a time. */
+export async function forgetEvidence(database: Database, now: number, limit: number): Promise<void> {
+  await database.query(
+    {
+      name: 'forget_evidence',
+      text: `delete from used_evidence where id in (select id from used_evidence where keep_until < $1 limit $2)`,
+    },
+    [new Date(now).toISOString(), limit],
+  );
+}

@@ -1,0 +1,230 @@
+import { and, asc, eq, getTableColumns, gt, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import { type Database, withUnavailable } from './database.ts';
+import type { LeaseRow } from './rows.ts';
+import { lease } from './schema.ts';
+
+/** Which leases to list. What is left out does not narrow. */
+export interface LeaseFilter {
+  readonly state?: LeaseRow['state'] | undefined;
+  readonly live?: boolean | undefined;
+  /** Only those that should have ended by this instant and have not: see `overdueAt`. Milliseconds since the epoch. */
+  readonly overdueSince?: number | undefined;
+  readonly outcome?: LeaseRow['outcome'] | undefined;
+  readonly task?: string | undefined;
+  readonly grant?: string | undefined;
+  readonly target?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly subject?: string | undefined;
+}
+
+const columns = getTableColumns(lease);
+
+export async function readLease(database: Database, id: string): Promise<LeaseRow | null> {
+  const rows = await withUnavailable(() => database.orm.select(columns).from(lease).where(eq(lease.id, id)));
+  return rows[0] ?? null;
+}
+
+export async function leasesOfTask(database: Database, taskId: string): Promise<LeaseRow[]> {
+  return withUnavailable(() =>
+    database.orm.select(columns).from(lease).where(eq(lease.taskId, taskId)).orderBy(asc(lease.id)),
+  );
+}
+
+/** Leases by filters, oldest first, from after the lease `after`. */
+export async function listLeases(
+  database: Database,
+  filter: LeaseFilter,
+  after: string | null,
+  limit: number,
+): Promise<LeaseRow[]> {
+  const wanted: (SQL | undefined)[] = [
+    after === null ? undefined : gt(lease.id, after),
+    filter.state && eq(lease.state, filter.state),
+    filter.live === undefined ? undefined : (filter.live ? ne : eq)(lease.state, 'ended'),
+    filter.overdueSince === undefined ? undefined : isOverdue(filter.overdueSince),
+    filter.outcome ? eq(lease.outcome, filter.outcome) : undefined,
+    filter.task === undefined ? undefined : eq(lease.taskId, filter.task),
+    filter.grant === undefined ? undefined : eq(lease.grant, filter.grant),
+    filter.target === undefined ? undefined : eq(lease.target, filter.target),
+    filter.issuer === undefined ? undefined : eq(lease.issuer, filter.issuer),
+    filter.subject === undefined ? undefined : eq(lease.subject, filter.subject),
+  ];
+  return withUnavailable(() =>
+    database.orm
+      .select(columns)
+      .from(lease)
+      .where(and(...wanted))
+      .orderBy(asc(lease.id))
+      .limit(limit),
+  );
+}
+
+/** In SQL what `overdueAt` says of a row. */
+function isOverdue(since: number): SQL | undefined {
+  const instant = new Date(since).toISOString();
+  return and(
+    ne(lease.state, 'ended'),
+    or(
+      lt(lease.dueAt, sql`${instant}::timestamptz`),
+      lt(lease.expiresAt, sql`${instant}::timestamptz`),
+      and(
+        eq(lease.state, 'ending'),
+        gt(lease.attempts, 1),
+        lt(lease.endingSince, sql`${instant}::timestamptz`),
+      ),
+    ),
+  );
+}
+
+/**
+ * When a lease became due to be gone, if it has not ended; null while it is as it should be. It is overdue when that
+ * lies back further than the broker's `overdueAfterMs`: nobody looked, it passed its expiry, or ending it fails.
+ */
+export function overdueAt(row: LeaseRow): number | null {
+  if (row.state === 'ended' || row.dueAt === null) return null;
+  const failing = row.state === 'ending' && row.attempts > 1 ? row.endingSince : null;
+  return Math.min(row.dueAt, row.expiresAt, failing ?? Number.POSITIVE_INFINITY);
+}
+
+/** How many more leases of a target the caller can work on. */
+export interface Room {
+  readonly target: string;
+  readonly room: number;
+}
+
+/**
+ * Claims leases that are due, at most `room` for each target, those first that are due longest: moves their
+ * `due_at` to `claimUntil`, so that nobody else takes them before. An attempt to end counts from its claim.
+ * Any number of replicas can call it at once.
+ */
+export async function claimDue(
+  database: Database,
+  rooms: readonly Room[],
+  now: number,
+  claimUntil: number,
+): Promise<LeaseRow[]> {
+  if (rooms.length === 0) return [];
+  const claimed = await database.query<StoredLease>(CLAIM_DUE, [
+    new Date(now).toISOString(),
+    rooms.map((r) => r.target),
+    rooms.map((r) => r.room),
+    new Date(claimUntil).toISOString(),
+  ]);
+  return claimed.map(toLease);
+}
+
+const CLAIM_DUE = {
+  name: 'claim_due',
+  text: `
+    with due as materialized (
+      select l.id from unnest($2::text[], $3::int[]) as r (target, room)
+      cross join lateral (
+        select id from lease
+        where target = r.target and state <> 'ended' and due_at <= $1
+        order by due_at limit r.room for update skip locked) l)
+    update lease set due_at = $4, version = version + 1,
+      attempts = case when state = 'ending' then attempts + 1 else attempts end
+    from due where lease.id = due.id
+    returning lease.*`,
+};
+
+/** When the next lease of these targets is due, in milliseconds since the epoch; null when none lives. */
+export async function nextDue(database: Database, targets: readonly string[]): Promise<number | null> {
+  const rows = await database.query<{ next: string | null }>(NEXT_DUE, [targets]);
+  const next = rows[0]?.next ?? null;
+  return next === null ? null : Number(next);
+}
+
+const NEXT_DUE = {
+  name: 'next_due',
+  text: `
+    select (extract(epoch from min(l.due_at)) * 1000)::bigint::text as next
+    from unnest($1::text[]) as r (target)
+    cross join lateral (
+      select due_at from lease where target = r.target and state <> 'ended' order by due_at limit 1) l`,
+};
+
+/** All targets that have leases which have not ended. Reads one index entry for each, however many leases live. */
+export async function targetsWithLiveLeases(database: Database): Promise<string[]> {
+  const rows = await database.query<{ target: string }>(
+    {
+      name: 'targets_with_live_leases',
+      text: `
+        with recursive t as (
+          (select target from lease where state <> 'ended' order by target limit 1)
+          union all
+          select (select target from lease where state <> 'ended' and target > t.target order by target limit 1)
+          from t where t.target is not null)
+        select target from t where target is not null`,
+    },
+    [],
+  );
+  return rows.map((row) => row.target);
+}
+
+/** What is late at each target, for the alarm. */
+export interface Lateness {
+  readonly target: string;
+  /** Leases whose ending failed at least once. */
+  readonly failing: number;
+  /** Leases that are due and that nobody has claimed, and for how long the oldest waits, in milliseconds. */
+  readonly due: number;
+  readonly lagMs: number;
+}
+
+export async function lateness(
+  database: Database,
+  targets: readonly string[],
+  now: number,
+): Promise<Lateness[]> {
+  const rows = await database.query<{ target: string; failing: number; due: number; lag: number | null }>(
+    LATENESS,
+    [new Date(now).toISOString(), targets],
+  );
+  return rows.map(({ target, failing, due, lag }) => ({
+    target,
+    failing,
+    due,
+    lagMs: Math.round((lag ?? 0) * 1000),
+  }));
+}
+
+const LATENESS = {
+  name: 'lateness',
+  text: `
+    select r.target,
+      (select count(*)::int from lease l where l.target = r.target and l.state = 'ending' and l.attempts > 1) as failing,
+      d.due, extract(epoch from $1::timestamptz - d.oldest)::float8 as lag
+    from unnest($2::text[]) as r (target)
+    cross join lateral (
+      select count(*)::int as due, min(due_at) as oldest from (
+        select due_at from lease where target = r.target and state <> 'ended' and due_at <= $1
+        order by due_at limit 10000) x) d`,
+};
+
+/** Those of `names` (credentials at a target) that have a lease, with its state. */
+export async function leasesByIds(database: Database, ids: readonly string[]): Promise<LeaseRow[]> {
+  if (ids.length === 0) return [];
+  const rows = await database.query<StoredLease>(
+    { name: 'leases_by_ids', text: 'select * from lease where id = any($1::text[])' },
+    [ids],
+  );
+  return rows.map(toLease);
+}
+
+type StoredLease = Record<string, unknown>;
+
+/** A row as the drivers give it, with drizzle's mapping of its columns. */
+function toLease(stored: StoredLease): LeaseRow {
+  const row: Record<string, unknown> = {};
+  for (const [key, column] of Object.entries(columns)) {
+    const value = stored[column.name];
+    row[key] =
+      value === null || value === undefined
+        ? null
+        : value instanceof Date
+          ? value.getTime()
+          : column.mapFromDriverValue(value);
+  }
+  return row as unknown as LeaseRow;
+}

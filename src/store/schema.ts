@@ -1,0 +1,104 @@
+import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
+import type { EndReason, Outcome } from '../audit/event.ts';
+import type { Principal } from '../identity/attestor.ts';
+import type { Json } from '../json.ts';
+
+/** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
+
+/** `timestamptz` as milliseconds since the epoch. */
+const instant = customType<{ data: number; driverData: string | number }>({
+  dataType: () => 'timestamptz',
+  fromDriver: (value) => (typeof value === 'number' ? value : Date.parse(value)),
+  toDriver: (value) => new Date(value).toISOString(),
+});
+
+export const task = pgTable('task', {
+  id: text().primaryKey(),
+  version: integer().notNull(),
+  state: text().$type<'open' | 'ended'>().notNull(),
+  grant: text('grant_name').notNull(),
+  grantVersion: text('grant_version').notNull(),
+  taskGrantId: text('task_grant_id'),
+  name: text().notNull(),
+  purpose: text(),
+  parameters: jsonb().$type<Readonly<Record<string, Json>>>().notNull(),
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  principal: jsonb().$type<Principal>().notNull(),
+  tokenHash: text('token_hash').notNull(),
+  sealedToken: text('sealed_token'),
+  publicKey: jsonb('public_key').$type<Json>(),
+  idempotencyKey: text('idempotency_key'),
+  requestDigest: text('request_digest').notNull(),
+  openedAt: instant('opened_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+  heartbeatSeconds: integer('heartbeat_seconds'),
+  heartbeatDueAt: instant('heartbeat_due_at'),
+  endedAt: instant('ended_at'),
+  endReason: text('end_reason').$type<EndReason>(),
+  exitStatus: integer('exit_status'),
+});
+
+export const lease = pgTable('lease', {
+  id: text().primaryKey(),
+  taskId: text('task_id').notNull(),
+  version: integer().notNull(),
+  state: text().$type<'minting' | 'active' | 'ending' | 'ended'>().notNull(),
+  credential: text().notNull(),
+  grant: text('grant_name').notNull(),
+  target: text().notNull(),
+  provider: text().notNull(),
+  name: text().notNull(),
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  scope: jsonb().$type<Json>().notNull(),
+  counted: boolean().notNull(),
+  createdAt: instant('created_at').notNull(),
+  issuedAt: instant('issued_at'),
+  expiresAt: instant('expires_at').notNull(),
+  capAt: instant('cap_at').notNull(),
+  dueAt: instant('due_at'),
+  handle: jsonb().$type<Json>(),
+  sealed: text(),
+  endReason: text('end_reason').$type<EndReason>(),
+  endingSince: instant('ending_since'),
+  attempts: integer().notNull(),
+  lastError: text('last_error'),
+  endedAt: instant('ended_at'),
+  outcome: text().$type<Outcome>(),
+  evidence: jsonb().$type<Json>(),
+});
+
+export const taskGrant = pgTable('task_grant', {
+  id: text().primaryKey(),
+  grant: text('grant_name').notNull(),
+  grantVersion: text('grant_version').notNull(),
+  cut: jsonb().$type<Json>().notNull(),
+  createdBy: jsonb('created_by').$type<{ readonly issuer: string; readonly subject: string }>().notNull(),
+  createdAt: instant('created_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+  uses: integer().notNull(),
+});
+
+export const quota = pgTable('quota', {
+  key: text().primaryKey(),
+  live: integer().notNull(),
+  total: integer().notNull(),
+  hour: instant().notNull(),
+  issued: integer().notNull(),
+  issuedPrevious: integer('issued_previous').notNull(),
+});
+
+export const auditEvent = pgTable('audit_event', {
+  seq: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  id: text().notNull(),
+  at: instant().notNull(),
+  kind: text().notNull(),
+  taskId: text('task_id'),
+  leaseId: text('lease_id'),
+  grant: text('grant_name'),
+  target: text(),
+  issuer: text(),
+  subject: text(),
+  body: text().notNull(),
+});

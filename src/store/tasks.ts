@@ -1,0 +1,63 @@
+import { and, asc, eq, getTableColumns, gt, type SQL, sql } from 'drizzle-orm';
+import { type Database, withUnavailable } from './database.ts';
+import type { TaskRow } from './rows.ts';
+import { task } from './schema.ts';
+
+export interface TaskFilter {
+  readonly state?: TaskRow['state'] | undefined;
+  readonly grant?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly subject?: string | undefined;
+}
+
+const columns = getTableColumns(task);
+
+export async function readTask(database: Database, id: string): Promise<TaskRow | null> {
+  const rows = await withUnavailable(() => database.orm.select(columns).from(task).where(eq(task.id, id)));
+  return rows[0] ?? null;
+}
+
+export async function taskByIdempotencyKey(database: Database, key: string): Promise<TaskRow | null> {
+  const rows = await withUnavailable(() =>
+    database.orm.select(columns).from(task).where(eq(task.idempotencyKey, key)),
+  );
+  return rows[0] ?? null;
+}
+
+/** Tasks by filters, oldest first, from after the task `after`. */
+export async function listTasks(
+  database: Database,
+  filter: TaskFilter,
+  after: string | null,
+  limit: number,
+): Promise<TaskRow[]> {
+  const wanted: (SQL | undefined)[] = [
+    after === null ? undefined : gt(task.id, after),
+    filter.state && eq(task.state, filter.state),
+    filter.grant === undefined ? undefined : eq(task.grant, filter.grant),
+    filter.issuer === undefined ? undefined : eq(task.issuer, filter.issuer),
+    filter.subject === undefined ? undefined : eq(task.subject, filter.subject),
+  ];
+  return withUnavailable(() =>
+    database.orm
+      .select(columns)
+      .from(task)
+      .where(and(...wanted))
+      .orderBy(asc(task.id))
+      .limit(limit),
+  );
+}
+
+/** Open tasks whose time is up. Replicas that see the same ones collide harmlessly on their versions. */
+export async function expiredTasks(database: Database, now: number, limit: number): Promise<TaskRow[]> {
+  return withUnavailable(() =>
+    database.orm
+      .select(columns)
+      .from(task)
+      .where(
+        and(eq(task.state, 'open'), sql`${task.expiresAt} <= ${new Date(now).toISOString()}::timestamptz`),
+      )
+      .orderBy(asc(task.expiresAt))
+      .limit(limit),
+  );
+}
