@@ -1,0 +1,113 @@
+import type { Broker } from '../broker/broker.ts';
+import { endClaimed, endTask } from '../broker/end.ts';
+import { forgetEvidence } from '../store/installation.ts';
+import { claimDue, nextDue, type Room } from '../store/leases.ts';
+import { expiredTasks } from '../store/tasks.ts';
+
+/** Open tasks that one look closes, and pieces of lapsed evidence that it forgets. */
+const HOUSEKEEPING_BATCH = 500;
+
+/** Between two looks at what only has to be tidied. */
+const HOUSEKEEPING_EVERY_MS = 30_000;
+
+/** After a look that failed: the store is away, and asking faster does not bring it back. */
+const STORE_RETRY_MS = 1_000;
+
+/** The loop that ends leases that are due. Any number of replicas run one; they share the work by claiming rows. */
+export interface Reaper {
+  /**
+   * Claims what is due and begins to end it; resolves with the number claimed, when all of them were tried once.
+   * A start calls it until it answers 0, before it serves.
+   */
+  tick(): Promise<number>;
+  /** Looks again and again, when the next lease is due or somebody calls `wake`, until the signal aborts. Then waits for what it began. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Something has become due now. */
+  wake(): void;
+}
+
+export function createReaper(broker: Broker): Reaper {
+  const { runtime, limits, database } = broker;
+  const targets = [...broker.targets.keys()];
+  const underWay = new Set<Promise<void>>();
+  let housekeptAt = 0;
+  let woken = false;
+  let alarm: AbortController | null = null;
+
+  function wake(): void {
+    woken = true;
+    alarm?.abort();
+  }
+
+  async function claim(): Promise<Promise<void>[]> {
+    const now = runtime.now();
+    const claimed = await claimDue(database, roomsOf(broker, now), now, now + limits.claimMs);
+    return claimed.map((lease) => {
+      const work = endClaimed(broker, lease)
+        .catch((error: unknown) => {
+          // The store did not take it. The claim times out, and the lease comes up again.
+          broker.log.error({ lease: lease.id, err: error }, 'ending a lease failed, and will be tried again');
+        })
+        .finally(() => {
+          underWay.delete(work);
+          wake();
+        });
+      underWay.add(work);
+      return work;
+    });
+  }
+
+  async function tick(): Promise<number> {
+    const begun = await claim();
+    await Promise.all(begun);
+    await housekeep();
+    return begun.length;
+  }
+
+  async function housekeep(): Promise<void> {
+    const now = runtime.now();
+    if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
+    housekeptAt = now;
+    for (const task of await expiredTasks(database, now, HOUSEKEEPING_BATCH)) {
+      await endTask(broker, task.id, { reason: 'expired', exitStatus: null, actor: { kind: 'system' } });
+    }
+    await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
+  }
+
+  /** Until the next lease is due, somebody wakes us, or it is time to look what other replicas left. */
+  async function rest(signal: AbortSignal): Promise<void> {
+    if (woken) return;
+    alarm = new AbortController();
+    const next = await nextDue(database, targets);
+    const wait = Math.min(limits.reaperIdleMs, Math.max(0, (next ?? Number.POSITIVE_INFINITY) - runtime.now()));
+    // What is due and cannot be claimed now (no room, an open breaker) must not make a busy loop.
+    await runtime.sleep(Math.max(wait, 20), AbortSignal.any([signal, alarm.signal])).catch(() => {});
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      woken = false;
+      try {
+        const begun = await claim();
+        await housekeep();
+        if (begun.length < limits.reaperBatch) await rest(signal);
+      } catch (error) {
+        broker.log.error({ err: error }, 'the reaper cannot look, and will again');
+        await runtime.sleep(STORE_RETRY_MS, signal).catch(() => {});
+      }
+    }
+    await Promise.all(underWay);
+  }
+
+  return { tick, run, wake };
+}
+
+/** How much each target can take now, so that one that is slow or away holds up none of the others. */
+function roomsOf(broker: Broker, now: number): Room[] {
+  const rooms: Room[] = [];
+  for (const { name, ending } of broker.targets.values()) {
+    const room = Math.min(ending.room(now), broker.limits.reaperBatch);
+    if (room > 0) rooms.push({ target: name, room });
+  }
+  return rooms;
+}
