@@ -3,8 +3,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // A process for each file: tests kill processes, open servers and run WebAssembly databases.
+    pool: 'forks',
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    pool: 'forks',
+    teardownTimeout: 10_000,
+    reporters: ['default', './test/summary-reporter.ts'],
   },
 });
