@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { HallpassError } from '../errors.ts';
-import { matchesPrincipal } from '../grants/match.ts';
+import { matchesPrincipal } from '../grants/principal.ts';
 import type { AttestationRefusal, Attestor, Evidence, Principal } from '../identity/attestor.ts';
 import { sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
