@@ -40,6 +40,8 @@ export interface PrincipalMatcher {
 }
 
 export interface ClaimRule {
+  /** As the configuration writes it. */
+  readonly name: string;
   readonly path: readonly string[];
   /** Any of them will do. */
   readonly accepts: readonly Pattern[];
@@ -58,6 +60,8 @@ export interface CredentialGrant {
   /** The provider's kind at that target. */
   readonly provider: string;
   readonly ttl: {
+    /** What the provider needs at least. */
+    readonly shortestSeconds: number;
     readonly defaultSeconds: number;
     readonly maxSeconds: number;
     /** How long renewals may carry it from its issue, in all. At least `maxSeconds`. */
@@ -89,6 +93,8 @@ export interface ParameterRule {
 export interface Condition {
   /** The CEL expression, as written. */
   readonly expression: string;
+  /** The names of the claims that it reads. */
+  readonly claims: readonly string[];
   /** True only if the expression is true. An error while evaluating is a reason to deny, and is returned. */
   holds(input: ConditionInput): { readonly holds: boolean; readonly error: string | null };
 }

@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import type { Json } from '../json.ts';
+import { duration } from './duration.ts';
+import {
+  HEARTBEAT_SECONDS,
+  MAX_CAP_SECONDS,
+  MAX_CREDENTIALS,
+  MAX_ENUM,
+  MAX_LIMIT,
+  MAX_PARAMETER_LENGTH,
+  MAX_PARAMETERS,
+  MAX_PATTERNS,
+  MAX_TASK_GRANT_SECONDS,
+  MAX_TASK_GRANT_USES,
+} from './limits.ts';
+
+/** How a grant is written. What a schema cannot say is said where it is read: pattern.ts, principal.ts, parse.ts. */
+
+/** A name in the configuration: of a grant, an issuer, a target, a credential. */
+export const configName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, {
+  error: 'write 1 to 100 letters, digits, ".", "_" and "-", beginning with a letter or digit',
+});
+
+const parameterName = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, {
+  error: 'write 1 to 63 of a-z, 0-9 and "_", beginning with a letter',
+});
+
+/** JSON whose form is checked later. A custom schema, so that the values arrive as they are. */
+const json = (typeName: string) => z.custom<Json>((value) => value !== undefined).meta({ typeName });
+
+const description = z.string().max(1000).meta({ description: 'What it is for, for people' });
+
+export const principalMatcher = z.strictObject({
+  issuer: z.string().meta({ description: 'Name of an issuer' }),
+  claims: z.record(z.string(), json('patterns')).optional().meta({
+    description:
+      'Claims that must all match, by name or path (`kubernetes.io/namespace`). A value means exactly this, with its type; `{ glob: "acme/*" }` a pattern; `{ contains: x }` a list with this entry; a list any of them',
+  }),
+});
+
+const parameter = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('string'),
+    description: description.optional(),
+    required: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Whether it must be given; true unless there is a default' }),
+    default: z.string().optional(),
+    enum: z
+      .array(z.string())
+      .min(1)
+      .max(MAX_ENUM)
+      .optional()
+      .meta({ description: 'The values that are allowed' }),
+    pattern: z
+      .union([z.string(), z.array(z.string()).min(1).max(MAX_PATTERNS)])
+      .optional()
+      .meta({ description: 'A glob that it must match, or a list of them' }),
+    max_length: z.int().min(1).max(MAX_PARAMETER_LENGTH).optional().meta({ description: 'Characters' }),
+  }),
+  z.strictObject({
+    type: z.literal('integer'),
+    description: description.optional(),
+    required: z.boolean().optional(),
+    default: z.int().optional(),
+    min: z.int().optional(),
+    max: z.int().optional(),
+  }),
+  z.strictObject({
+    type: z.literal('boolean'),
+    description: description.optional(),
+    required: z.boolean().optional(),
+    default: z.boolean().optional(),
+  }),
+]);
+export type RawParameter = z.output<typeof parameter>;
+
+const lifetime = duration({ max: MAX_CAP_SECONDS });
+export const credential = z.strictObject({
+  target: z.string().meta({ description: 'Name of a target' }),
+  ttl: z
+    .strictObject({
+      default: lifetime.optional().meta({ description: 'When the request names none; `max` when left out' }),
+      max: lifetime.meta({ description: 'The most that a request may name' }),
+      cap: lifetime.optional().meta({
+        description:
+          'How long renewals may carry it from its issue, in all; `max` when left out: no renewal beyond it',
+      }),
+    })
+    .meta({ description: 'How long it lives' }),
+  scope: json('scope').meta({
+    description:
+      'What it may do, as its provider has it. Strings may hold `{{ parameters.name }}`, `{{ task }}` and `{{ parameters.name | filter }}`',
+  }),
+});
+export type RawCredential = z.output<typeof credential>;
+
+const limit = z
+  .int()
+  .min(1, { error: 'Write 1 or more: to forbid everything, remove the grant' })
+  .max(MAX_LIMIT);
+
+export const grantSchema = z.strictObject({
+  description: description.optional(),
+  who: z
+    .array(principalMatcher)
+    .min(1)
+    .max(MAX_PATTERNS)
+    .meta({ description: 'Who may use it: any of these' }),
+  tasks: json('patterns').meta({
+    description:
+      'Names of tasks: strings, or `{ glob: "backfill/*" }`. `**` alone needs a condition or limits',
+  }),
+  purpose: z
+    .enum(['required', 'optional'])
+    .default('optional')
+    .meta({ description: 'Whether a request must say why' }),
+  parameters: z
+    .record(parameterName, parameter)
+    .refine((all) => Object.keys(all).length <= MAX_PARAMETERS, {
+      error: `Too many: write at most ${MAX_PARAMETERS}`,
+    })
+    .optional()
+    .meta({ description: 'What a request may set' }),
+  conditions: z.array(z.string()).max(MAX_PATTERNS).optional().meta({
+    description:
+      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose` and `now` that must all be true',
+  }),
+  credentials: z
+    .record(configName, credential)
+    .refine((all) => Object.keys(all).length > 0, { error: 'Write at least one credential' })
+    .refine((all) => Object.keys(all).length <= MAX_CREDENTIALS, {
+      error: `Too many: write at most ${MAX_CREDENTIALS}`,
+    })
+    .meta({ description: 'What a task may get, by name' }),
+  limits: z
+    .strictObject({
+      live_leases: limit.optional().meta({ description: 'Leases of this grant that may be live at once' }),
+      issues_per_hour: limit
+        .optional()
+        .meta({ description: 'Leases of this grant that may be issued in any hour' }),
+    })
+    .optional(),
+  heartbeat: duration(HEARTBEAT_SECONDS)
+    .optional()
+    .meta({ description: 'A task that is silent for longer loses its credentials' }),
+  task_grants: z
+    .strictObject({
+      max_age: duration({ max: MAX_TASK_GRANT_SECONDS }).meta({
+        description: 'How long a task grant may be usable',
+      }),
+      max_uses: z.int().min(1).max(MAX_TASK_GRANT_USES).meta({ description: 'How often' }),
+    })
+    .optional()
+    .meta({ description: 'Lets orchestrators cut task grants from it' }),
+});
+export type RawGrant = z.output<typeof grantSchema>;
