@@ -43,12 +43,20 @@ function describeGrant(grant: Grant): AvailableGrant {
  * Says to an operator, check by check, why a request would be allowed or refused: for a token, which is verified and
  * not used, or for an identity as it is described. Nothing is granted.
  */
-export async function explain(broker: Broker, caller: Caller, ask: Explain): Promise<Result<Explanation, Refusal>> {
-  const permission = await authorize(broker, caller, ['operator', 'auditor'], 'explanation', { grant: ask.grant });
+export async function explain(
+  broker: Broker,
+  caller: Caller,
+  ask: Explain,
+): Promise<Result<Explanation, Refusal>> {
+  const permission = await authorize(broker, caller, ['operator', 'auditor'], 'explanation', {
+    grant: ask.grant,
+  });
   if (!permission.ok) return permission;
   const subject = ask.token === null ? described(ask) : await proven(broker, ask.token);
   const { principal } = subject;
-  const grants = [...broker.grants.values()].filter((grant) => ask.grant === null || grant.name === ask.grant);
+  const grants = [...broker.grants.values()].filter(
+    (grant) => ask.grant === null || grant.name === ask.grant,
+  );
   return ok({
     identity: principal && { issuer: principal.issuer, subject: principal.subject },
     token: subject.token,
@@ -87,9 +95,15 @@ async function proven(broker: Broker, token: string): Promise<Subject> {
     const answer = await attest(broker, attestor, { kind: 'bearer', token });
     if (answer === null) continue;
     if (answer.ok) {
-      return { principal: answer.value, token: { ok: true, reason: 'verified', detail: `By issuer "${attestor.issuer}"` } };
+      return {
+        principal: answer.value,
+        token: { ok: true, reason: 'verified', detail: `By issuer "${attestor.issuer}"` },
+      };
     }
-    return { principal: null, token: { ok: false, reason: answer.error.reason, detail: answer.error.detail } };
+    return {
+      principal: null,
+      token: { ok: false, reason: answer.error.reason, detail: answer.error.detail },
+    };
   }
   return {
     principal: null,

@@ -1,3 +1,4 @@
+import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
 import { digestJson, type Json } from '../json.ts';
@@ -209,11 +210,14 @@ export async function permit(
   const grant = broker.grants.get(ask.grant);
   if (grant === undefined) return denied(`grant: there is no grant "${ask.grant}"`);
   let taskGrant: TaskGrantRow | null = null;
+  let cut: Cut | null = null;
   if (ask.taskGrant !== null) {
     taskGrant = await readTaskGrant(broker.database, ask.taskGrant);
     if (taskGrant === null || taskGrant.grant !== grant.name)
       return denied('task-grant: there is none for this grant');
     if (taskGrant.expiresAt <= now) return denied('task-grant: it has expired');
+    cut = readCut(taskGrant.cut);
+    if (cut === null) return denied('task-grant: its cut cannot be read');
   }
   const wish: Ask = {
     principal: principalOf(caller),
@@ -224,7 +228,7 @@ export async function permit(
     ttlSeconds: ask.ttlSeconds,
     now,
   };
-  const decision = decide(grant, (taskGrant?.cut ?? null) as Cut | null, wish);
+  const decision = decide(grant, cut, wish);
   if (!decision.ok) return denied(`${decision.error.reason}: ${decision.error.detail}`);
   return ok({ decision: decision.value, taskGrant });
 }

@@ -1,5 +1,4 @@
 import { cutGrant } from '../grants/cut.ts';
-import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import type { TaskGrantRow } from '../store/rows.ts';
@@ -7,8 +6,8 @@ import { readTaskGrant as readTaskGrantRow } from '../store/task-grants.ts';
 import { authorize } from './authorize.ts';
 import { actorOf, type Broker, instant } from './broker.ts';
 import { evidenceOf } from './open.ts';
-import { refuse } from './refuse.ts';
 import type { Refusal } from './refusal.ts';
+import { refuse } from './refuse.ts';
 import type { Caller, CreateTaskGrant } from './verbs.ts';
 
 /**
@@ -23,21 +22,23 @@ export async function createTaskGrant(
   const request = 'create-task-grant';
   const no = (detail: string) =>
     refuse(broker, caller, { grant: ask.grant }, request, { reason: 'not-allowed', detail });
-  if (caller.kind !== 'principal' || !caller.roles.has('orchestrator')) return no('It takes the role orchestrator');
+  if (caller.kind !== 'principal' || !caller.roles.has('orchestrator'))
+    return no('It takes the role orchestrator');
   const grant = broker.grants.get(ask.grant);
   if (grant === undefined) return no(`grant: there is no grant "${ask.grant}"`);
-  const cut = cutGrant(grant, ask);
-  if (!cut.ok) return no(`${cut.error.reason}: ${cut.error.detail}`);
   const now = broker.runtime.now();
+  const terms = cutGrant(grant, ask, now);
+  if (!terms.ok) return no(`${terms.error.reason}: ${terms.error.detail}`);
+  const { cut, expiresAt, uses } = terms.value;
   const taskGrant: TaskGrantRow = {
     id: newId(broker.runtime),
     grant: grant.name,
     grantVersion: grant.version,
-    cut: cut.value as unknown as Json,
+    cut: { ...cut },
     createdBy: { issuer: caller.principal.issuer, subject: caller.principal.subject },
     createdAt: now,
-    expiresAt: now + ask.expiresInSeconds * 1000,
-    uses: ask.uses,
+    expiresAt,
+    uses,
     used: 0,
   };
   const result = await broker.committer.commit({
@@ -52,8 +53,8 @@ export async function createTaskGrant(
           id: taskGrant.id,
           grantVersion: grant.version,
           cut: taskGrant.cut,
-          uses: ask.uses,
-          expiresAt: instant(taskGrant.expiresAt),
+          uses,
+          expiresAt: instant(expiresAt),
         },
       },
     ],
@@ -65,10 +66,19 @@ export async function createTaskGrant(
   });
 }
 
-export async function readTaskGrant(broker: Broker, caller: Caller, id: string): Promise<Result<TaskGrantRow, Refusal>> {
-  const permission = await authorize(broker, caller, ['operator', 'auditor', 'orchestrator'], 'task-grant', { id });
+export async function readTaskGrant(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+): Promise<Result<TaskGrantRow, Refusal>> {
+  const permission = await authorize(broker, caller, ['operator', 'auditor', 'orchestrator'], 'task-grant', {
+    id,
+  });
   if (!permission.ok) return permission;
   const row = await readTaskGrantRow(broker.database, id);
   if (row !== null) return ok(row);
-  return refuse(broker, caller, {}, 'read-task-grant', { reason: 'not-found', detail: 'There is no such task grant' });
+  return refuse(broker, caller, {}, 'read-task-grant', {
+    reason: 'not-found',
+    detail: 'There is no such task grant',
+  });
 }

@@ -79,7 +79,10 @@ export function createReaper(broker: Broker): Reaper {
     if (woken) return;
     alarm = new AbortController();
     const next = await nextDue(database, targets);
-    const wait = Math.min(limits.reaperIdleMs, Math.max(0, (next ?? Number.POSITIVE_INFINITY) - runtime.now()));
+    const wait = Math.min(
+      limits.reaperIdleMs,
+      Math.max(0, (next ?? Number.POSITIVE_INFINITY) - runtime.now()),
+    );
     // What is due and cannot be claimed now (no room, an open breaker) must not make a busy loop.
     await runtime.sleep(Math.max(wait, 20), AbortSignal.any([signal, alarm.signal])).catch(() => {});
   }

@@ -51,10 +51,14 @@ export async function runSweeps(broker: Broker, signal: AbortSignal): Promise<vo
           (deadline) => sweepTarget(broker, live, deadline),
           signal,
         );
-        if (swept.orphans > 0) broker.log.error(swept, 'credentials without a live lease were found at a target');
+        if (swept.orphans > 0)
+          broker.log.error(swept, 'credentials without a live lease were found at a target');
       } catch (error) {
         if (signal.aborted) return;
-        broker.log.warn({ target: live.name, ...describe(error), err: nameless(error) }, 'cannot sweep a target');
+        broker.log.warn(
+          { target: live.name, ...describe(error), err: nameless(error) },
+          'cannot sweep a target',
+        );
       }
     }
     await broker.runtime.sleep(broker.limits.sweepEveryMs, signal).catch(() => {});
@@ -92,7 +96,12 @@ async function endOrphan(
   });
   const { target } = live;
   if (target.ends === 'expiry-only') return false;
-  const ending = { leaseId, name, handle: lease?.handle ?? null, expiresAt: lease?.expiresAt ?? runtime.now() };
+  const ending = {
+    leaseId,
+    name,
+    handle: lease?.handle ?? null,
+    expiresAt: lease?.expiresAt ?? runtime.now(),
+  };
   try {
     const ended = await live.ending.run(
       () => withDeadline(runtime, limits.endTimeoutMs, (signal) => target.end(ending, signal)),
@@ -106,7 +115,10 @@ async function endOrphan(
     return true;
   } catch (error) {
     // It is still there: the next sweep finds it again.
-    broker.log.error({ target: live.name, name, ...describe(error), err: nameless(error) }, 'cannot end an orphan');
+    broker.log.error(
+      { target: live.name, name, ...describe(error), err: nameless(error) },
+      'cannot end an orphan',
+    );
     return false;
   }
 }

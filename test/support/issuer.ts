@@ -100,7 +100,10 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<TestIssu
     if (kind === 'hang') return;
     if (kind === 'status-500') return void response.writeHead(500).end('{"keys":[]}');
     if (kind === 'not-json') return void response.end('<html>');
-    if (kind === 'huge') return flood(response);
+    if (kind === 'huge') {
+      flood(response);
+      return;
+    }
     if (kind === 'redirect') {
       return void response.writeHead(302, { location: redirectTarget ?? `${url}/elsewhere` }).end();
     }

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
@@ -16,40 +14,50 @@ export interface StoreUnderTest {
 }
 
 export async function embeddedStore(): Promise<StoreUnderTest> {
-  const directories: string[] = [];
   return {
     name: 'PGlite',
     async open() {
-      const directory = await mkdtemp(join(tmpdir(), 'hallpass-store-'));
-      directories.push(directory);
       const database = await openDatabase({ url: null, directory: null });
       await migrate(database, MIGRATIONS);
       return database;
     },
-    async stop() {
-      await Promise.all(directories.map((directory) => rm(directory, { recursive: true, force: true })));
-    },
+    stop: async () => {},
   };
 }
 
 /** A store on a real Postgres, or why there is none. `url` gives a fresh, empty database. */
 export async function postgresStore(): Promise<
-  | { readonly ok: true; readonly server: PostgresServer; readonly store: StoreUnderTest; freshUrl(): Promise<string> }
+  | {
+      readonly ok: true;
+      readonly server: PostgresServer;
+      readonly store: StoreUnderTest;
+      freshUrl(): Promise<string>;
+    }
   | { readonly ok: false; readonly reason: string }
 > {
   const available = (await availablePostgres())['18'];
   if (!available.ok) return { ok: false, reason: available.reason };
   const server = await startPostgres({ version: '18' });
   let made = 0;
-  async function freshUrl(): Promise<string> {
+  async function freshUrl(template = 'template1'): Promise<string> {
     const name = `store_${++made}`;
     const admin = await server.connect();
-    await admin.query(`create database ${name}`);
+    await admin.query(`create database ${name} template ${template}`);
     await admin.end();
+    return urlOf(name);
+  }
+  function urlOf(name: string): string {
     const url = new URL(server.adminUrl);
     url.pathname = `/${name}`;
     return url.href;
   }
+  // Migrated once; each test then starts from a copy.
+  const admin = await server.connect();
+  await admin.query('create database migrated');
+  await admin.end();
+  const migrated = await openDatabase({ url: urlOf('migrated'), directory: null });
+  await migrate(migrated, MIGRATIONS);
+  await migrated.close();
   return {
     ok: true,
     server,
@@ -57,11 +65,15 @@ export async function postgresStore(): Promise<
     store: {
       name: 'PostgreSQL 18',
       async open() {
-        const database = await openDatabase({ url: await freshUrl(), directory: null });
-        await migrate(database, MIGRATIONS);
-        return database;
+        return openDatabase({ url: await freshUrl('migrated'), directory: null });
       },
       stop: () => server.stop(),
     },
   };
+}
+
+/** Where it does not matter which: a real Postgres, since a copy of a database is quickly made; else the embedded store. */
+export async function anyStore(): Promise<StoreUnderTest> {
+  const postgres = await postgresStore();
+  return postgres.ok ? postgres.store : embeddedStore();
 }

@@ -1,0 +1,219 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import type { NewEvent } from '../../src/audit/event.ts';
+import { changeLease } from '../../src/broker/lease.ts';
+import { systemRuntime } from '../../src/runtime.ts';
+import { createCommitter, type QuotaUse } from '../../src/store/commit.ts';
+import type { Database } from '../../src/store/database.ts';
+import { listEvents } from '../../src/store/events.ts';
+import { claimDue, leasesOfTask, nextDue, readLease, targetsWithLiveLeases } from '../../src/store/leases.ts';
+import { ensureQuotas, grantQuota } from '../../src/store/quotas.ts';
+import { readTask } from '../../src/store/tasks.ts';
+import { leaseRow, taskRow } from '../support/rows.ts';
+import { createTestRuntime } from '../support/runtime.ts';
+import { embeddedStore, postgresStore } from '../support/stores.ts';
+
+const postgres = await postgresStore();
+const stores = [await embeddedStore(), ...(postgres.ok ? [postgres.store] : [])];
+afterAll(() => Promise.all(stores.map((store) => store.stop())));
+
+if (!postgres.ok) test.skip('commit: on a real Postgres', (ctx) => ctx.skip(postgres.reason));
+
+const noted: NewEvent = {
+  kind: 'disclosed',
+  actor: { kind: 'system' },
+  about: {},
+  data: { what: 'test', filter: {} },
+};
+
+function quota(key: string, over: Partial<QuotaUse> = {}): QuotaUse {
+  return { key, live: 1, total: 1, issued: 1, maxLive: null, maxTotal: null, maxIssuedAnHour: null, ...over };
+}
+
+async function countEvents(database: Database): Promise<number> {
+  return (await listEvents(database, {}, null, 10_000)).length;
+}
+
+for (const store of stores) {
+  describe(`commit on ${store.name}`, () => {
+    test('commit: a unit that begins rows is read back as it was written', async () => {
+      const database = await store.open();
+      const runtime = createTestRuntime();
+      const committer = createCommitter(database, runtime);
+      const task = taskRow(runtime, {
+        idempotencyKey: 'k',
+        publicKey: { kty: 'EC' },
+        heartbeatSeconds: 60,
+        heartbeatDueAt: runtime.now() + 60_000,
+      });
+      const lease = leaseRow(runtime, task, {
+        scope: { roles: ['o\'brien "x"', '\\'], deep: [1, null, { a: true }] },
+      });
+      expect(await committer.commit({ newTask: task, newLeases: [lease], events: [noted] })).toEqual({
+        ok: true,
+        value: undefined,
+      });
+      expect(await readTask(database, task.id)).toEqual(task);
+      expect(await readLease(database, lease.id)).toEqual(lease);
+      const active = changeLease(lease, {
+        do: 'issue',
+        issuedAt: runtime.now(),
+        expiresAt: lease.expiresAt,
+        dueAt: lease.expiresAt,
+        handle: { a: [1] },
+        sealed: 'jwe',
+      });
+      expect((await committer.commit({ changedLeases: [active], events: [] })).ok).toBe(true);
+      expect(await leasesOfTask(database, task.id)).toEqual([{ ...active, version: 2 }]);
+      expect(
+        await claimDue(database, [{ target: 'warehouse', room: 5 }], active.expiresAt, active.expiresAt + 1),
+      ).toEqual([{ ...active, version: 3, dueAt: active.expiresAt + 1 }]);
+      await database.close();
+    });
+
+    test('commit: refuses a change to a version that is not there any more, with all that came with it', async () => {
+      const database = await store.open();
+      const committer = createCommitter(database, systemRuntime);
+      const task = taskRow(systemRuntime);
+      const [one, two] = [leaseRow(systemRuntime, task), leaseRow(systemRuntime, task)];
+      await committer.commit({ newTask: task, newLeases: [one, two], events: [] });
+      const begin = (lease: typeof one) =>
+        changeLease(lease, {
+          do: 'begin-ending',
+          reason: 'revoked',
+          at: systemRuntime.now(),
+          dueAt: systemRuntime.now(),
+          attempts: 0,
+        });
+      const results = await Promise.all([
+        committer.commit({ changedLeases: [begin(one)], events: [noted] }),
+        committer.commit({ changedLeases: [begin(one), begin(two)], events: [noted, noted] }),
+        committer.commit({ changedTask: { ...task, version: 7 }, events: [noted] }),
+      ]);
+      expect(results).toEqual([
+        { ok: true, value: undefined },
+        { ok: false, error: 'version' },
+        { ok: false, error: 'version' },
+      ]);
+      expect((await readLease(database, two.id))?.state).toBe('minting');
+      expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+
+    test('commit: a key opens one task, and evidence serves one request, however many ask at once', async () => {
+      const database = await store.open();
+      const committers = [createCommitter(database, systemRuntime), createCommitter(database, systemRuntime)];
+      const opened = await Promise.all(
+        Array.from({ length: 20 }, (_, i) =>
+          committers[i % 2]!.commit({
+            newTask: taskRow(systemRuntime, { idempotencyKey: 'same' }),
+            events: [noted],
+          }),
+        ),
+      );
+      expect(opened.filter((result) => result.ok)).toHaveLength(1);
+      const used = await Promise.all(
+        Array.from({ length: 20 }, (_, i) =>
+          committers[i % 2]!.commit({
+            evidence: { id: 'jti', usedFor: `request ${i}`, keepUntil: systemRuntime.now() + 1000 },
+            events: [noted],
+          }),
+        ),
+      );
+      expect(used.filter((result) => result.ok)).toHaveLength(1);
+      expect(new Set(used.flatMap((result) => (result.ok ? [] : [result.error])))).toEqual(
+        new Set(['replayed']),
+      );
+      const usedFor = `request ${used.findIndex((result) => result.ok)}`;
+      const again = {
+        evidence: { id: 'jti', usedFor, keepUntil: systemRuntime.now() + 1000 },
+        events: [noted],
+      };
+      expect((await committers[0]!.commit(again)).ok).toBe(true);
+      expect(await countEvents(database)).toBe(3);
+      await database.close();
+    });
+
+    test('commit: limits hold across groups and replicas, and an ended lease gives its place back', async () => {
+      const database = await store.open();
+      const committers = [createCommitter(database, systemRuntime), createCommitter(database, systemRuntime)];
+      await ensureQuotas(database, ['report'], systemRuntime.now());
+      const key = grantQuota('report');
+      const results = await Promise.all(
+        Array.from({ length: 30 }, (_, i) =>
+          committers[i % 2]!.commit({ quotas: [quota(key, { maxLive: 7 })], events: [noted] }),
+        ),
+      );
+      expect(results.filter((result) => result.ok)).toHaveLength(7);
+      expect(await countEvents(database)).toBe(7);
+      await committers[0]!.commit({ quotas: [quota(key, { live: -1, total: 0, issued: 0 })], events: [] });
+      const after = await Promise.all(
+        [1, 2].map(() => committers[0]!.commit({ quotas: [quota(key, { maxLive: 7 })], events: [] })),
+      );
+      expect(after.map((result) => result.ok)).toEqual([true, false]);
+      await database.close();
+    });
+
+    test('commit: what counts against an hour leaves it by and by, and a missing counter refuses', async () => {
+      const database = await store.open();
+      const runtime = createTestRuntime({ now: Date.parse('2026-03-01T12:50:00Z') });
+      const committer = createCommitter(database, runtime);
+      await ensureQuotas(database, ['report'], runtime.now());
+      const use = { quotas: [quota(grantQuota('report'), { live: 0, maxIssuedAnHour: 6 })], events: [] };
+      const granted = async () => {
+        let count = 0;
+        while ((await committer.commit(use)).ok) count++;
+        return count;
+      };
+      expect(await granted()).toBe(6);
+      runtime.jump(15 * 60_000);
+      expect(await granted()).toBe(0);
+      runtime.jump(30 * 60_000);
+      expect(await granted()).toBe(3);
+      runtime.jump(3 * 3_600_000);
+      expect(await granted()).toBe(6);
+      const missing = { quotas: [quota('grant:none', { maxLive: 1_000 })], events: [] };
+      expect(await committer.commit(missing)).toEqual({ ok: false, error: 'limit' });
+      await database.close();
+    });
+
+    test('claimDue: two replicas never claim the same lease, and a claim that times out comes up again', async () => {
+      const database = await store.open();
+      const runtime = createTestRuntime();
+      const committer = createCommitter(database, runtime);
+      const task = taskRow(runtime);
+      const leases = Array.from({ length: 50 }, () => leaseRow(runtime, task));
+      await committer.commit({ newTask: task, newLeases: leases, events: [] });
+      runtime.jump(20_000);
+      const now = runtime.now();
+      const rooms = [
+        { target: 'warehouse', room: 20 },
+        { target: 'other', room: 20 },
+      ];
+      const claims = await Promise.all(
+        Array.from({ length: 5 }, () => claimDue(database, rooms, now, now + 60_000)),
+      );
+      const ids = claims.flat().map((lease) => lease.id);
+      expect(new Set(ids).size).toBe(ids.length);
+      expect(ids.length).toBe(50);
+      expect(await nextDue(database, ['warehouse'])).toBe(now + 60_000);
+      expect(await claimDue(database, rooms, now + 59_999, now + 99_999)).toEqual([]);
+      expect(await claimDue(database, rooms, now + 60_000, now + 99_999)).toHaveLength(20);
+      expect(await targetsWithLiveLeases(database)).toEqual(['warehouse']);
+      await database.close();
+    });
+
+    test('audit_event: refuses to change and to forget', async () => {
+      const database = await store.open();
+      await createCommitter(database, systemRuntime).commit({ events: [noted] });
+      for (const text of [
+        "update audit_event set body = ''",
+        'delete from audit_event',
+        'truncate audit_event',
+      ]) {
+        await expect(database.query({ name: text, text }, [])).rejects.toThrow('append-only');
+      }
+      expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+  });
+}

@@ -1,0 +1,171 @@
+import pino from 'pino';
+import type { AuditEvent } from '../../src/audit/event.ts';
+import type { AccessRule, Broker, Observer } from '../../src/broker/broker.ts';
+import { createVerbs } from '../../src/broker/create-verbs.ts';
+import { createLane, type LiveTarget } from '../../src/broker/targets.ts';
+import type { Caller, OpenTask, Role, Verbs } from '../../src/broker/verbs.ts';
+import { parseGrant } from '../../src/grants/parse.ts';
+import type { Attestor, Principal } from '../../src/identity/attestor.ts';
+import type { Json } from '../../src/json.ts';
+import { type BrokerLimits, defaultLimits } from '../../src/limits.ts';
+import { createReaper, type Reaper } from '../../src/reaper/reaper.ts';
+import type { Runtime } from '../../src/runtime.ts';
+import { createCommitter } from '../../src/store/commit.ts';
+import type { Database } from '../../src/store/database.ts';
+import { listEvents } from '../../src/store/events.ts';
+import { installationMark } from '../../src/store/installation.ts';
+import { ensureQuotas } from '../../src/store/quotas.ts';
+import type { MemorySettings, MemoryWorld } from '../fakes/provider.ts';
+
+/** One grant for one repository, over one in-process target: what most tests of the broker need. */
+export const REPORT_GRANT: Json = {
+  who: [{ issuer: 'ci', claims: { repository_id: '42' } }],
+  tasks: ['nightly', { glob: 'report-*' }],
+  parameters: { region: { type: 'string', enum: ['eu', 'us'], default: 'eu' } },
+  credentials: {
+    db: {
+      target: 'warehouse',
+      ttl: { default: '15m', max: '1h', cap: '4h' },
+      scope: { role: 'reader_{{ parameters.region }}' },
+    },
+  },
+};
+
+export interface TestBrokerOptions {
+  readonly database: Database;
+  readonly runtime: Runtime;
+  /** Targets by name; each with the world behind it. */
+  readonly worlds: Readonly<Record<string, MemoryWorld>>;
+  readonly settings?: Partial<MemorySettings>;
+  readonly grants?: Readonly<Record<string, Json>>;
+  readonly limits?: Partial<BrokerLimits>;
+  readonly access?: readonly AccessRule[];
+  readonly attestors?: readonly Attestor[];
+}
+
+/** A whole broker without its borders. Abandon it and make another over the same database: that is a crash. */
+export interface TestBroker {
+  readonly broker: Broker;
+  readonly verbs: Verbs;
+  readonly reaper: Reaper;
+  /** What the process log said. */
+  readonly logged: readonly string[];
+  /** All events, oldest first. */
+  events(): Promise<AuditEvent[]>;
+  /** Runs the reaper until nothing is due. */
+  reap(): Promise<void>;
+}
+
+export async function createTestBroker(options: TestBrokerOptions): Promise<TestBroker> {
+  const { database, runtime, worlds } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const logged: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) });
+  const mark = `hp_${await installationMark(database, runtime)}_`;
+  const targets = new Map(Object.entries(worlds).map(([name, world]) => [name, liveTarget(name, world)]));
+
+  function liveTarget(name: string, { provider }: MemoryWorld): LiveTarget {
+    const settings = provider.settings.parse(options.settings ?? {});
+    return {
+      name,
+      kind: provider,
+      target: provider.open(settings, { runtime, target: name, mark }),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+    };
+  }
+
+  const world = {
+    issuers: new Map([['ci', {}]]),
+    targets: new Map([...targets].map(([name, { kind }]) => [name, { kind, settings: {} }])),
+  };
+  const grants = new Map(
+    Object.entries(options.grants ?? { report: REPORT_GRANT }).map(([name, raw]) => {
+      const grant = parseGrant(name, raw, world);
+      if (!grant.ok) throw new Error(JSON.stringify(grant.error));
+      return [name, grant.value];
+    }),
+  );
+  await ensureQuotas(database, [...grants.keys()], runtime.now());
+  let reaper: Reaper | null = null;
+  const broker: Broker = {
+    runtime,
+    database,
+    committer: createCommitter(database, runtime),
+    attestors: options.attestors ?? [],
+    grants,
+    targets,
+    access: options.access ?? [],
+    mark,
+    limits,
+    log,
+    observe: silent,
+    wakeReaper: () => reaper?.wake(),
+  };
+  reaper = createReaper(broker);
+  const made = reaper;
+  return {
+    broker,
+    verbs: createVerbs(broker),
+    reaper,
+    logged,
+    events: async () => (await listEvents(database, {}, null, 100_000)).map((row) => row.event),
+    async reap() {
+      while ((await made.tick()) > 0);
+    },
+  };
+}
+
+const silent: Observer = {
+  issued() {},
+  mintFailed() {},
+  ended() {},
+  endFailed() {},
+  refused() {},
+};
+
+/** A caller as an attestor would have made it. */
+export function callerOf(claims: Readonly<Record<string, Json>>, roles: readonly Role[] = []): Caller {
+  const principal: Principal = {
+    issuer: 'ci',
+    subject: 'repo:acme/etl',
+    claims,
+    proof: { method: 'test', evidenceHash: 'evidence', expiresAt: Number.MAX_SAFE_INTEGER },
+  };
+  return { kind: 'principal', principal, roles: new Set(roles) };
+}
+
+export const WORKLOAD: Caller = callerOf({ repository_id: '42' });
+
+/** Asks for the report's credential; `over` says what else. */
+export function asking(over: Partial<OpenTask> = {}): OpenTask {
+  return {
+    grant: 'report',
+    task: 'nightly',
+    purpose: null,
+    parameters: {},
+    credentials: null,
+    ttlSeconds: null,
+    taskGrant: null,
+    publicKey: null,
+    idempotencyKey: null,
+    ...over,
+  };
+}
+
+/** The value of a result that must be one. */
+export function value<T>(
+  result: { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown },
+): T {
+  if (!result.ok) throw new Error(`expected a value, got ${JSON.stringify(result.error)}`);
+  return result.value;
+}
+
+/** The reason of a result that must be a refusal. */
+export function reason(result: {
+  readonly ok: boolean;
+  readonly error?: { readonly reason: string };
+}): string {
+  if (result.ok || result.error === undefined) throw new Error('expected a refusal, got a value');
+  return result.error.reason;
+}

@@ -1,0 +1,74 @@
+import { newId, type Runtime } from '../../src/runtime.ts';
+import type { LeaseRow, TaskRow } from '../../src/store/rows.ts';
+
+/** A task as the broker would open it, for tests of the store. */
+export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow {
+  const now = runtime.now();
+  return {
+    id: newId(runtime),
+    version: 1,
+    state: 'open',
+    grant: 'report',
+    grantVersion: 'v1',
+    taskGrantId: null,
+    name: 'nightly',
+    purpose: 'the nightly report',
+    parameters: { region: 'eu' },
+    issuer: 'ci',
+    subject: 'repo:acme/etl',
+    principal: {
+      issuer: 'ci',
+      subject: 'repo:acme/etl',
+      claims: { repository_id: '42' },
+      proof: { method: 'oidc', evidenceHash: 'hash', expiresAt: now + 60_000 },
+    },
+    tokenHash: 'none',
+    sealedToken: null,
+    publicKey: null,
+    idempotencyKey: null,
+    requestDigest: 'digest',
+    openedAt: now,
+    expiresAt: now + 3_600_000,
+    heartbeatSeconds: null,
+    heartbeatDueAt: null,
+    endedAt: null,
+    endReason: null,
+    exitStatus: null,
+    ...over,
+  };
+}
+
+export function leaseRow(runtime: Runtime, task: TaskRow, over: Partial<LeaseRow> = {}): LeaseRow {
+  const now = runtime.now();
+  const id = newId(runtime);
+  return {
+    id,
+    taskId: task.id,
+    version: 1,
+    state: 'minting',
+    credential: 'db',
+    grant: task.grant,
+    target: 'warehouse',
+    provider: 'memory',
+    name: `hp_test_${id}`,
+    issuer: task.issuer,
+    subject: task.subject,
+    scope: { role: 'reader' },
+    counted: false,
+    createdAt: now,
+    issuedAt: null,
+    expiresAt: now + 900_000,
+    capAt: now + 3_600_000,
+    dueAt: now + 20_000,
+    handle: null,
+    sealed: null,
+    endReason: null,
+    endingSince: null,
+    attempts: 0,
+    lastError: null,
+    endedAt: null,
+    outcome: null,
+    evidence: null,
+    ...over,
+  };
+}
