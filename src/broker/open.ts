@@ -157,7 +157,11 @@ export async function addCredentials(
 
   const tooShort = tooLate(decision.credentials, admission.value, task.expiresAt - now);
   if (tooShort !== null) return no({ reason: 'task-ended', detail: tooShort });
-  const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  // Only what a task was opened with has its very instant.
+  const createdAt = Math.max(now, task.openedAt + 1);
+  const leases = decision.credentials.map((credential) =>
+    intend(broker, task, credential, decision, now, createdAt),
+  );
   const intent = await broker.committer.commit({
     // Not changed, but held to its version: a task that ends meanwhile gets no more leases.
     changedTask: task,
@@ -292,6 +296,7 @@ function intend(
   credential: DecidedCredential,
   decision: Decision,
   now: number,
+  createdAt = now,
 ): LeaseRow {
   const id = newId(broker.runtime);
   const capAt = Math.min(now + credential.capSeconds * 1000, task.expiresAt);
@@ -309,7 +314,7 @@ function intend(
     subject: task.subject,
     scope: credential.scope,
     counted: isLimited(decision),
-    createdAt: now,
+    createdAt,
     issuedAt: null,
     expiresAt: Math.min(now + credential.ttlSeconds * 1000, capAt),
     capAt,

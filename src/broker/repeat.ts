@@ -23,7 +23,10 @@ export async function repeatTask(
   if (task.requestDigest !== requestDigest) {
     return no({ reason: 'idempotency-key-reused', detail: 'The key was used for another request' });
   }
-  const leases = await leasesOfTask(broker.database, task.id);
+  // What was added to the task since was given to others than this request.
+  const leases = (await leasesOfTask(broker.database, task.id)).filter(
+    (lease) => lease.createdAt === task.openedAt,
+  );
   if (leases.some((lease) => lease.state === 'minting')) {
     return no({ reason: 'in-progress', detail: 'The first request is being served', retryAfterMs: 1_000 });
   }
