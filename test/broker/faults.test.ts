@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { retryDelayMs } from '../../src/broker/end.ts';
+import { retryDelayMs } from '../../src/broker/settle.ts';
 import { ProviderError } from '../../src/errors.ts';
 import type { Json } from '../../src/json.ts';
 import { defaultLimits } from '../../src/limits.ts';
