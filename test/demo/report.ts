@@ -1,0 +1,41 @@
+/** One thing that the story claims, and whether it is so. */
+export interface Fact {
+  readonly chapter: string;
+  readonly claim: string;
+  readonly ok: boolean;
+  readonly seen: string;
+  /** Milliseconds from the start of its chapter. */
+  readonly afterMs: number;
+}
+
+/** Collects the facts of the story, and tells them on a terminal as they come. */
+export interface Reporter {
+  readonly facts: readonly Fact[];
+  /** Begins a chapter; what is claimed next belongs to it, unless it names another. */
+  chapter(title: string): Chapter;
+  say(text: string): void;
+}
+
+export interface Chapter {
+  /** States what must be so. The story goes on when it is not, and the demo then fails. */
+  claim(claim: string, ok: boolean, seen?: string): void;
+}
+
+export function createReporter(print: (text: string) => void): Reporter {
+  const facts: Fact[] = [];
+  return {
+    facts,
+    say: print,
+    chapter(title) {
+      const startedAt = performance.now();
+      print(`\n${title}`);
+      return {
+        claim(claim, ok, seen = '') {
+          const afterMs = Math.round(performance.now() - startedAt);
+          facts.push({ chapter: title, claim, ok, seen, afterMs });
+          print(`  ${ok ? 'ok  ' : 'FAIL'} ${claim}${seen && ` (${seen})`}  ${(afterMs / 1000).toFixed(2)} s`);
+        },
+      };
+    },
+  };
+}
