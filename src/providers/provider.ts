@@ -64,8 +64,11 @@ interface TargetBase<Scope> {
   extend?(ending: Ending, expiresAt: number, signal: AbortSignal): Promise<void>;
   /** All credentials at the target whose name begins with our mark, in any order. For the orphan sweep. */
   inventory?(signal: AbortSignal): AsyncIterable<{ readonly name: string }>;
-  /** Mints and ends a real credential with the configured rights, and says by name what is missing. */
-  selfTest(signal: AbortSignal): Promise<SelfTest>;
+  /**
+   * Mints and ends a real credential with the configured rights, and says by name what is missing. `scopes` are those
+   * that the grants ask of this target, as the configuration writes them: templates are not filled in.
+   */
+  selfTest(signal: AbortSignal, scopes?: readonly unknown[]): Promise<SelfTest>;
   /** Gives back connections. Called once, when nothing is in flight. */
   close(): Promise<void>;
 }
