@@ -35,7 +35,7 @@ export function parseStrictObject(bytes: Uint8Array): Result<JsonObject, string>
   return isObject(frozen) ? ok(frozen) : err('holds a NUL or a lone surrogate');
 }
 
-export function isObject(value: Json | undefined): value is JsonObject {
+function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
