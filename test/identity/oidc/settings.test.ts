@@ -116,6 +116,7 @@ test('resolveOidcSettings: reads pinned keys, and refuses files that hold none o
     ['', /not JSON/],
     ['[]', /not a JWK Set/],
     ['{"keys":[]}', /no public key/],
+    [JSON.stringify({ keys: [{ ...jwk, use: 'enc' }] }), /no public key/],
     [JSON.stringify({ keys: [jwk, await exportJWK(privateKey)] }), /private or symmetric/],
     [JSON.stringify({ keys: [jwk, { kty: 'oct', k: 'AA' }] }), /private or symmetric/],
   ];

@@ -23,8 +23,11 @@ test('createVerifiedTokens: holds for one generation of keys, and takes nothing 
   tokens.put('a', 1, entry('a'));
   expect(tokens.get('a', 2)).toBeUndefined();
   expect(tokens.has('a')).toBe(false);
+  const b = entry('b');
+  tokens.put('b', 2, b);
   tokens.put('late', 1, entry('late'));
   expect(tokens.get('late', 2)).toBeUndefined();
+  expect(tokens.get('b', 2)).toBe(b);
 });
 
 test('createVerifiedTokens: never answers what was not put for that generation, and stays within its bound', () => {
