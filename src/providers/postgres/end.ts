@@ -2,14 +2,15 @@ import type pg from 'pg';
 import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Ended, Ending } from '../provider.ts';
-import { type Connections, gaveUp } from './connections.ts';
+import type { Connections } from './connections.ts';
 import { COLLISIONS, DEPENDENT_OBJECTS, UNDEFINED_OBJECT, vendorCode } from './errors.ts';
 import { type EndPlan, endPlan } from './handle.ts';
-import { FIRST_WAIT_MS, LONGEST_WAIT_MS, MAX_COLLISIONS, MAX_DROPS, MAX_WAITS } from './limits.ts';
+import { MAX_DROPS, MAX_WAITS } from './limits.ts';
 import { inFlightStatement, lookStatement, type Sight, sightIn } from './look.ts';
 import { disown, grantToOurselves, rollBackPrepared } from './remains.ts';
 import type { PostgresSettings } from './settings.ts';
 import { identifier } from './sql.ts';
+import { pause } from './waiting.ts';
 
 const DOING = 'end a login';
 
@@ -59,8 +60,8 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
       await endOnce(call);
       return ended(call);
     } catch (error) {
-      if (!COLLISIONS.has(vendorCode(error)) || collisions >= MAX_COLLISIONS) throw error;
-      await pause(call, collisions);
+      if (collisions >= (COLLISIONS[vendorCode(error) ?? ''] ?? 0)) throw error;
+      await pause(call.runtime, collisions, DOING, signal);
     }
   }
 }
@@ -133,7 +134,7 @@ async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
       throw new ProviderError('target-timeout', `Cannot ${DOING}: ${left} of its sessions do not end`);
     }
     if (sight.sessions.length > 0) await terminate(call, sight);
-    await pause(call, waits);
+    await pause(call.runtime, waits, DOING, call.signal);
     sight = await onMain(call, async (client) => sightIn(await client.query(call.look)));
   }
 }
@@ -165,7 +166,7 @@ async function outwaitMint(call: Call): Promise<void> {
     if (waits === MAX_WAITS) {
       throw new ProviderError('target-timeout', `Cannot ${DOING}: it may still be in the making`);
     }
-    await pause(call, waits);
+    await pause(call.runtime, waits, DOING, call.signal);
   }
 }
 
@@ -174,14 +175,6 @@ function onMain<T>(
   work: (client: pg.ClientBase) => Promise<T>,
 ): Promise<T> {
   return connections.run(settings.database, DOING, signal, work);
-}
-
-async function pause({ runtime, signal }: Call, waits: number): Promise<void> {
-  try {
-    await runtime.sleep(Math.min(FIRST_WAIT_MS * 2 ** waits, LONGEST_WAIT_MS), signal);
-  } catch {
-    throw gaveUp(DOING, signal);
-  }
 }
 
 function ended({ deeds }: Call): Ended {

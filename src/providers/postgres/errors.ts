@@ -10,15 +10,20 @@ export const UNDEFINED_OBJECT = '42704';
 export const DEPENDENT_OBJECTS = '2BP01';
 /** internal_error: "tuple concurrently updated" has no code of its own. */
 export const CONCURRENT_UPDATE = 'XX000';
-/** What the second of two processes that end one login may hear: the first was there before it. */
-export const COLLISIONS: ReadonlySet<string | undefined> = new Set([
-  CONCURRENT_UPDATE,
-  '40P01', // deadlock_detected
-  '40001', // serialization_failure
-  '23505', // unique_violation, in a catalogue
-  '42704', // undefined_object: the role, or a prepared transaction
-  '3D000', // invalid_catalog_name: the database was dropped
-]);
+/**
+ * What the second of two processes that end one login may hear, because the first was there before it; and how often
+ * it is worth beginning again.
+ */
+export const COLLISIONS: Readonly<Record<string, number>> = {
+  [CONCURRENT_UPDATE]: 8,
+  '40P01': 8, // deadlock_detected
+  '40001': 8, // serialization_failure
+  '23505': 8, // unique_violation, in a catalogue
+  [UNDEFINED_OBJECT]: 8, // the role, or a prepared transaction
+  '3D000': 8, // invalid_catalog_name: the database was dropped
+  // insufficient_privilege: our rights to a role go with it. The next look tells that from rights that we never had.
+  '42501': 1,
+};
 
 /** SQLSTATE to ours (PostgreSQL manual, appendix A). A failed statement has no effect: its transaction is rolled back. */
 const BY_SQLSTATE: Readonly<Record<string, ProviderErrorCode>> = {

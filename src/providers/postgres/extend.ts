@@ -2,9 +2,12 @@ import type { Runtime } from '../../runtime.ts';
 import type { Ending } from '../provider.ts';
 import type { Connections } from './connections.ts';
 import { CONCURRENT_UPDATE, vendorCode } from './errors.ts';
-import { FIRST_WAIT_MS, MAX_COLLISIONS } from './limits.ts';
+import { MAX_COLLISIONS } from './limits.ts';
 import type { PostgresSettings } from './settings.ts';
 import { identifier, instant } from './sql.ts';
+import { pause } from './waiting.ts';
+
+const DOING = 'extend a login';
 
 /** Moves `VALID UNTIL`. Sessions that are open stay so. */
 export async function extend(
@@ -20,11 +23,11 @@ export async function extend(
   const sql = `ALTER ROLE ${identifier(ending.name)} VALID UNTIL ${instant(expiresAt)}`;
   for (let collisions = 0; ; collisions++) {
     try {
-      await connections.run(settings.database, 'extend a login', signal, (client) => client.query(sql));
+      await connections.run(settings.database, DOING, signal, (client) => client.query(sql));
       return;
     } catch (error) {
       if (vendorCode(error) !== CONCURRENT_UPDATE || collisions === MAX_COLLISIONS) throw error;
-      await runtime.sleep(FIRST_WAIT_MS, signal);
+      await pause(runtime, collisions, DOING, signal);
     }
   }
 }

@@ -33,7 +33,7 @@ export const FIRST_WAIT_MS = 5;
 export const LONGEST_WAIT_MS = 500;
 export const MAX_WAITS = 26;
 
-/** How often a step of ending is done again because another process changed the same role under it. */
+/** How often an extension is tried again because another process changed the same role under it. */
 export const MAX_COLLISIONS = 8;
 
 /** Rounds of removing what it owns and dropping it, when somebody grants to it in between. */
