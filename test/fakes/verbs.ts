@@ -352,7 +352,7 @@ function postgresSecret(target: string, leaseId: string, runtime: Runtime): Secr
       host: '127.0.0.1',
       port: '5432',
       database: target,
-      user: `hp_test_${leaseId}`,
+      username: `hp_test_${leaseId}`,
       password: Buffer.from(runtime.randomBytes(18)).toString('base64url'),
     },
   };
