@@ -121,7 +121,7 @@ broker:
   url: ${url}
   listen: 127.0.0.1:${port}
   state_directory: ${join(folder, 'state')}
-  limits: { mint_timeout: 3s, mint_window: 4s }
+  limits: { mint_timeout: 5s }
 
 issuers:
   ci:
