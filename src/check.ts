@@ -2,11 +2,14 @@ import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
 import { loadConfig } from './config/load.ts';
 import { type ConfigFault, reportJson, reportText } from './config/report.ts';
-import type { Result } from './result.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
+import type { Result } from './result.ts';
 
 /** `hallpass check`: every fault of a configuration at once. Answers the exit code: 0 sound, 1 faulty. */
-export async function checkCommand(options: { readonly config: string; readonly json: boolean }): Promise<number> {
+export async function checkCommand(options: {
+  readonly config: string;
+  readonly json: boolean;
+}): Promise<number> {
   const config = await load(options.config);
   const faults = config.ok ? [] : config.error;
   const warnings = config.ok ? config.value.warnings : [];

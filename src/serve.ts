@@ -57,7 +57,10 @@ export async function startBroker(
   log: Logger,
   version: string,
 ): Promise<RunningBroker> {
-  const database = await openDatabase({ url: config.database?.url ?? null, directory: config.broker.stateDirectory });
+  const database = await openDatabase({
+    url: config.database?.url ?? null,
+    directory: config.broker.stateDirectory,
+  });
   try {
     await migrate(database, MIGRATIONS);
     return await startOver(database, config, runtime, log, version);
@@ -231,7 +234,10 @@ async function readiness(broker: Broker, stopping: AbortSignal) {
     const ours = (before + broker.runtime.now()) / 2;
     const offMs = Math.round(Math.abs(theirs - ours));
     if (offMs <= broker.limits.clockToleranceMs) return { ready: true, reasons: [] };
-    return { ready: false, reasons: [`this clock and the store's differ by ${offMs} ms: set one of them right`] };
+    return {
+      ready: false,
+      reasons: [`this clock and the store's differ by ${offMs} ms: set one of them right`],
+    };
   } catch {
     return { ready: false, reasons: ['the store does not answer'] };
   }

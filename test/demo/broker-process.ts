@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 
 /** How to start our programs from their sources, on any Node.js that we support. */
 export const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;

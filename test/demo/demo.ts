@@ -13,7 +13,9 @@ const reporter = createReporter(print);
 const startedAt = performance.now();
 
 await using world = await buildWorld();
-print(`A warehouse (PostgreSQL ${world.warehouse.version}), an issuer at ${world.issuer.url}, and a broker on the embedded store.`);
+print(
+  `A warehouse (PostgreSQL ${world.warehouse.version}), an issuer at ${world.issuer.url}, and a broker on the embedded store.`,
+);
 const broker = await world.startBroker();
 print(`Ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
 const running = await tellStory(world, broker, reporter);
@@ -22,7 +24,13 @@ const failed = reporter.facts.filter((fact) => !fact.ok);
 const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
 if (options.json) {
   const { leases } = await world.clientFor(OPERATOR).listLeases({ limit: 500 });
-  const document = { ok: failed.length === 0, seconds, facts: reporter.facts, leases, roles: await world.ourRoles() };
+  const document = {
+    ok: failed.length === 0,
+    seconds,
+    facts: reporter.facts,
+    leases,
+    roles: await world.ourRoles(),
+  };
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 }
 print(`\n${reporter.facts.length - failed.length} of ${reporter.facts.length} claims held, in ${seconds} s.`);

@@ -13,7 +13,6 @@ export interface Reporter {
   readonly facts: readonly Fact[];
   /** Begins a chapter; what is claimed next belongs to it, unless it names another. */
   chapter(title: string): Chapter;
-  say(text: string): void;
 }
 
 export interface Chapter {
@@ -23,17 +22,21 @@ export interface Chapter {
 
 export function createReporter(print: (text: string) => void): Reporter {
   const facts: Fact[] = [];
+  let telling = '';
   return {
     facts,
-    say: print,
     chapter(title) {
       const startedAt = performance.now();
-      print(`\n${title}`);
       return {
         claim(claim, ok, seen = '') {
+          // Chapters may run side by side: each claim stands under its own title.
+          if (telling !== title) print(`\n${title}`);
+          telling = title;
           const afterMs = Math.round(performance.now() - startedAt);
           facts.push({ chapter: title, claim, ok, seen, afterMs });
-          print(`  ${ok ? 'ok  ' : 'FAIL'} ${claim}${seen && ` (${seen})`}  ${(afterMs / 1000).toFixed(2)} s`);
+          print(
+            `  ${ok ? 'ok  ' : 'FAIL'} ${claim}${seen && ` (${seen})`}  ${(afterMs / 1000).toFixed(2)} s`,
+          );
         },
       };
     },

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { createClient, type Client } from '../../src/client/client.ts';
+import { type Client, createClient } from '../../src/client/client.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { availablePostgres, type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
@@ -36,9 +36,21 @@ export interface Identity {
 }
 
 export const AUDIENCE = 'hallpass-demo';
-export const BATCH_JOB: Identity = { sub: 'repo:acme/reports:ref:refs/heads/main', repository_id: '4711', ref: 'refs/heads/main' };
-export const STRANGER: Identity = { sub: 'repo:mallory/reports:ref:refs/heads/main', repository_id: '6666', ref: 'refs/heads/main' };
-export const OPERATOR: Identity = { sub: 'repo:acme/platform:ref:refs/heads/main', repository_id: '1', ref: 'refs/heads/main' };
+export const BATCH_JOB: Identity = {
+  sub: 'repo:acme/reports:ref:refs/heads/main',
+  repository_id: '4711',
+  ref: 'refs/heads/main',
+};
+export const STRANGER: Identity = {
+  sub: 'repo:mallory/reports:ref:refs/heads/main',
+  repository_id: '6666',
+  ref: 'refs/heads/main',
+};
+export const OPERATOR: Identity = {
+  sub: 'repo:acme/platform:ref:refs/heads/main',
+  repository_id: '1',
+  ref: 'refs/heads/main',
+};
 
 export async function buildWorld(): Promise<World> {
   const available = await availablePostgres();
@@ -54,7 +66,10 @@ export async function buildWorld(): Promise<World> {
   const configuration = join(folder, 'hallpass.yaml');
   const passwordFile = join(folder, 'warehouse-password');
   await writeFile(passwordFile, password, { mode: 0o600 });
-  await writeFile(configuration, yaml({ url, port, folder, wire: wire.port, issuer: issuer.url, passwordFile }));
+  await writeFile(
+    configuration,
+    yaml({ url, port, folder, wire: wire.port, issuer: issuer.url, passwordFile }),
+  );
   await chmod(configuration, 0o600);
   const tokenFor = (identity: Identity) => issuer.sign({ aud: AUDIENCE, ...identity });
   return {

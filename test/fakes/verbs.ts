@@ -264,6 +264,7 @@ export class FakeVerbs implements Verbs {
 
   private newTask(caller: Caller, ask: OpenTask): TaskRow {
     const now = this.options.runtime.now();
+    const principal = caller.kind === 'principal' ? caller.principal : caller.task.principal;
     const task: TaskRow = {
       id: newId(this.options.runtime),
       version: 1,
@@ -274,7 +275,9 @@ export class FakeVerbs implements Verbs {
       name: ask.task,
       purpose: ask.purpose,
       parameters: ask.parameters,
-      principal: caller.kind === 'principal' ? caller.principal : caller.task.principal,
+      issuer: principal.issuer,
+      subject: principal.subject,
+      principal,
       tokenHash: '',
       sealedToken: null,
       publicKey: ask.publicKey,
@@ -313,6 +316,7 @@ export class FakeVerbs implements Verbs {
       issuer: task.principal.issuer,
       subject: task.principal.subject,
       scope: { roles: ['reader'] },
+      counted: false,
       createdAt: now,
       issuedAt: now,
       expiresAt: now + 900_000,
