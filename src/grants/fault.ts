@@ -40,11 +40,12 @@ export function suggest(word: string, known: Iterable<string>): string {
     : `known here: ${names.slice(0, 20).map(quote).join(', ')}`;
 }
 
-/** The candidate that few slips of the fingers away from the word; null when none is. */
+/** The candidate that is a few slips of the fingers away from the word; null when none is. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   if (word.length > 64) return null;
   let best: string | null = null;
-  let least = (word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1;
+  const slips = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
+  let least = Math.min(slips + 1, word.length);
   for (const candidate of candidates) {
     if (candidate.length > 64) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
@@ -155,7 +156,9 @@ function unionFaults(
   const options = here === null ? [] : optionsOf(here);
   const meant = issue.errors
     .map((errors, i) => ({ errors, option: options[i] }))
-    .filter(({ errors }) => errors.every((e) => e.path.length > 0 || e.code !== 'invalid_type'))
+    .filter(({ errors }) =>
+      errors.every((e) => e.path.length > 0 || !['invalid_type', 'invalid_value'].includes(e.code)),
+    )
     .sort((a, b) => a.errors.length - b.errors.length)[0];
   if (meant?.option) return schemaFaults(meant.errors, meant.option, found, path);
   const wanted = here === null ? 'something else' : describe(here);
@@ -251,7 +254,7 @@ function describe(schema: z.core.$ZodType): string {
     case 'string':
       return 'a string';
     case 'number':
-      return 'a number';
+      return 'format' in def ? 'a whole number' : 'a number';
     case 'boolean':
       return 'true or false';
     case 'array':

@@ -9,7 +9,11 @@ import type { Runtime } from '../runtime.ts';
 export interface ProviderKind<Settings = unknown, Scope = unknown> {
   /** The name in the configuration, for instance `postgres`. */
   readonly kind: string;
-  /** A target's settings in the configuration. Secrets arrive as values: `config/` has read their files by then. */
+  /**
+   * A target's settings in the configuration. Secrets arrive as values: wherever this names a string `x`, the operator
+   * may write `x_file: path` or `x_env: NAME`, and `config/` has read it by then. A member that is a secret says so by
+   * `.meta({ secret: true })`: it cannot be written in clear, and is kept out of the configuration's digest.
+   */
   readonly settings: ZodType<Settings>;
   /** What a grant may ask of such a target, after templates are filled in. */
   readonly scope: ZodType<Scope>;

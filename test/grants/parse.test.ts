@@ -129,7 +129,7 @@ test.each<[unknown, string, RegExp]>([
   [{ type: 'string', pattern: 'a***' }, 'r', /pattern: Cannot use/],
   [{ type: 'string', min: 1 }, 'r', /parameters\.p\.min: Unknown key/],
   [{ type: 'integer', default: 1.5 }, 'r', /default/],
-  [{ type: 'integer', default: '1' }, 'r', /default: Expected a number, found a string/],
+  [{ type: 'integer', default: '1' }, 'r', /default: Expected a whole number, found a string/],
   [{ type: 'integer', min: 3, max: 2 }, 'r', /max: Cannot lie below min/],
   [{ type: 'boolean', default: 'true' }, 'r', /default: Expected true or false, found a string/],
   [{ type: 'strin' }, 'r', /parameters\.p\.type: Expected one of/],

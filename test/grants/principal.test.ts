@@ -107,7 +107,9 @@ test.each<Record<string, Json>>([
 test('parsePrincipalMatcher: where customers share an issuer, a claim that tells them apart is needed', () => {
   expect(wide({ actor: 'mona' }, 'github')).toBe(true);
   expect(wide({ actor: 'mona', repository_id: '42' }, 'github')).toBe(false);
-  expect(matcher({ actor: 'mona' }, 'github').faults[0]?.message).toContain('pin one of "sub"');
+  expect(matcher({ actor: 'mona' }, 'github').faults[0]?.message).toContain(
+    'pin one of "repository_id", "sub"',
+  );
 });
 
 test('parsePrincipalMatcher: a claim named __proto__ is refused, not dropped', () => {

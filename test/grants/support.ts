@@ -10,7 +10,7 @@ export const NOON = Date.parse('2026-03-04T12:00:00Z');
 
 export const world: GrantWorld = {
   issuers: new Map([
-    ['github', { identifyingClaims: ['sub', 'repository_id', 'job_workflow_ref'] }],
+    ['github', { url: 'https://token.actions.githubusercontent.com' }],
     ['cluster', {}],
   ]),
   targets: new Map([
