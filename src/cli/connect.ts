@@ -25,14 +25,18 @@ export function connect(
 ): Client {
   const url = options.url ?? io.env.HALLPASS_URL;
   if (!url) throw new UsageError('Cannot tell where the broker is: give --url or set HALLPASS_URL');
-  return createClient({
-    url,
-    token,
-    fetch: io.runtime.fetch,
-    sleep: io.runtime.sleep,
-    ...(maxAttempts === undefined ? {} : { maxAttempts }),
-    ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
-  });
+  try {
+    return createClient({
+      url,
+      token,
+      fetch: io.runtime.fetch,
+      sleep: io.runtime.sleep,
+      ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
+    });
+  } catch (error) {
+    throw new UsageError(message(error));
+  }
 }
 
 function identityToken(io: Io, options: ConnectionOptions): () => Promise<string> {

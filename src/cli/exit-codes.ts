@@ -18,8 +18,6 @@ export const EXIT = {
   signalled: 128,
 } as const;
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
-
 export const EXIT_HELP = `
 Exit codes:
   0  done

@@ -17,7 +17,7 @@ export function reportFailure(io: Io, error: unknown): number {
     say(io, error.message);
     return EXIT.unreachable;
   }
-  if (error instanceof UsageError || error instanceof TypeError) {
+  if (error instanceof UsageError) {
     say(io, error.message);
     return EXIT.usage;
   }

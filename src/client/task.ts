@@ -29,8 +29,8 @@ export interface TaskHandle extends AsyncDisposable {
   readonly credentials: readonly Credential[];
   /** Asks for more credentials of the grant. Not repeated when no answer comes: it might issue twice. */
   addCredentials(request: AddCredentialsRequest): Promise<readonly Credential[]>;
-  /** Says that the task is still running. One attempt: the next beat is the repetition. */
-  heartbeat(): Promise<Task>;
+  /** Says that the task is still running. One attempt, which the signal cuts: the next beat is the repetition. */
+  heartbeat(signal?: AbortSignal): Promise<Task>;
   /** Moves the expiry of every lease that has not ended. */
   renew(ttlSeconds?: number): Promise<readonly Lease[]>;
   /** Ends the task and its credentials. Safe to repeat. */
@@ -70,8 +70,8 @@ function createHandle(transport: Transport, known: Known, key: SealKey | null): 
   const { token } = known;
   const credentials = [...known.credentials];
   let task = known.task;
-  const post = <T>(path: string, body: unknown, repeat: Call['repeat'] = 'always') =>
-    transport<T>({ method: 'POST', path, body, repeat, token: async () => token });
+  const post = <T>(path: string, body: unknown, repeat: Call['repeat'] = 'always', cut?: AbortSignal) =>
+    transport<T>({ method: 'POST', path, body, repeat, cut, token: async () => token });
   return {
     id,
     token,
@@ -85,8 +85,8 @@ function createHandle(transport: Transport, known: Known, key: SealKey | null): 
       credentials.push(...opened);
       return opened;
     },
-    async heartbeat() {
-      const answer = await post<{ task: Task }>(`/v1/tasks/${id}/heartbeat`, {}, 'never');
+    async heartbeat(signal) {
+      const answer = await post<{ task: Task }>(`/v1/tasks/${id}/heartbeat`, {}, 'never', signal);
       task = answer.task;
       return task;
     },

@@ -30,7 +30,10 @@ export interface Call {
    * `refused` before anything was begun; or `never`.
    */
   readonly repeat: 'always' | 'refused' | 'never';
+  /** Stops the repetitions. */
   readonly signal?: AbortSignal | undefined;
+  /** Cuts an attempt that is under way. */
+  readonly cut?: AbortSignal | undefined;
 }
 
 /** The first wait, doubled with each attempt up to the longest; the true wait is anywhere between half of it and all. */
@@ -91,6 +94,7 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
     if (value !== undefined) url.searchParams.set(name, String(value));
   const token = await call.token();
   const fetch = options.fetch ?? globalThis.fetch;
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000);
   let answer: Response;
   let text: string;
   try {
@@ -104,7 +108,7 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
       ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
       // A token is for this broker alone.
       redirect: 'error',
-      signal: AbortSignal.timeout(options.timeoutMs ?? 30_000),
+      signal: call.cut ? AbortSignal.any([timeout, call.cut]) : timeout,
     });
     text = await answer.text();
   } catch (error) {

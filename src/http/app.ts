@@ -4,7 +4,7 @@ import type { Verbs } from '../broker/verbs.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Border } from './endpoint.ts';
 import type { HttpLimits } from './limits.ts';
-import { type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
+import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
@@ -33,6 +33,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
     app,
     verbs,
     runtime,
+    requestIds: createRequestIds(runtime),
     limits,
     log,
     metrics,
@@ -45,7 +46,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
   addAuditRoutes(border);
-  addSystemRoutes({ app, runtime, log, metrics, version, ready });
+  addSystemRoutes({ ...border, version, ready });
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

@@ -5,6 +5,7 @@ import type { Refusal } from '../broker/refusal.ts';
 import type { Caller, Verbs } from '../broker/verbs.ts';
 import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
+import type { Runtime } from '../runtime.ts';
 import { readJsonBody } from './body.ts';
 import { emptyRequest, idempotencyKey, idParams, type ProblemCode } from './contract.ts';
 import { describeEndpoint } from './describe.ts';
@@ -24,6 +25,7 @@ import { type Fault, refusalFault } from './wire.ts';
 export interface Border extends Observer {
   readonly app: OpenAPIHono<HttpEnv>;
   readonly verbs: Verbs;
+  readonly runtime: Runtime;
   readonly limits: HttpLimits;
   readonly perAddress: RateBound;
   readonly perCaller: RateBound;

@@ -25,9 +25,19 @@ export interface Exchange {
 }
 
 export interface Observer {
-  readonly runtime: Runtime;
+  readonly requestIds: () => string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
+}
+
+/** Names for requests: unique among processes by a random beginning, cheap by a count. Not secret, not guarded. */
+export function createRequestIds(runtime: Runtime): () => string {
+  const process = newId(runtime);
+  let count = 0;
+  return () => {
+    count++;
+    return `${process}-${count.toString(36)}`;
+  };
 }
 
 /**
@@ -35,13 +45,13 @@ export interface Observer {
  * metrics. Neither ever holds a header, a body, a query, or a path that no route matched.
  */
 export function observed(
-  { runtime, log, metrics }: Observer,
+  { requestIds, log, metrics }: Observer,
   route: string,
   serve: (c: Context<HttpEnv>, exchange: Exchange) => Promise<Response> | Response,
 ): (c: Context<HttpEnv>) => Promise<Response> {
   return async (c) => {
     const startedAt = performance.now();
-    const exchange: Exchange = { id: newId(runtime), caller: null };
+    const exchange: Exchange = { id: requestIds(), caller: null };
     let response: Response;
     try {
       response = await serve(c, exchange);

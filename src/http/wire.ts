@@ -205,7 +205,7 @@ function instantOrNull(ms: number | null): string | null {
 }
 
 /** How long a lease may take to end before it counts as overdue: several attempts of the reaper. Milliseconds. */
-export const OVERDUE_AFTER_MS = 60_000;
+const OVERDUE_AFTER_MS = 60_000;
 
 /** Whether a lease should have ended, and has not (invariant 2). */
 export function isOverdue(row: LeaseRow, now: number): boolean {

@@ -273,6 +273,25 @@ describe('exec: heartbeats', () => {
     expect(line.written.err.match(/answers again/g)).toHaveLength(1);
   });
 
+  it('hold nothing up when they are never answered', async () => {
+    const before = (verb: string) =>
+      verb === 'heartbeat' ? new Promise<undefined>(() => {}) : Promise.resolve(undefined);
+    const network = (pass: typeof fetch) => (input: string | URL | Request, init?: RequestInit) =>
+      Promise.race([
+        pass(input, init),
+        new Promise<never>((_, reject) =>
+          init?.signal?.addEventListener('abort', () => reject(init.signal?.reason)),
+        ),
+      ]);
+    const line = setUp({ border: { heartbeatSeconds: 60, before }, network });
+    const { ending, finish } = waiting(line);
+    await until(() => beats(line) >= 1);
+    finish();
+    expect(await ending).toBe(0);
+    expectCleanedUp(line, 0);
+    expect(line.written.err).toBe('');
+  });
+
   it('end when the broker has ended the task, and say so', async () => {
     const line = setUp({ border: { heartbeatSeconds: 60 } });
     const { ending, finish } = waiting(line);

@@ -83,7 +83,7 @@ describe('createApp: every verb answers what the contract says', () => {
       const answer = await app.request(path, init);
       expect(answer.headers.get('cache-control')).toBe('no-store');
       expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
-      expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-z]{26}$/);
+      expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-z]{26}-[0-9a-z]+$/);
     }
   });
 });

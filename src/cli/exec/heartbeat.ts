@@ -18,7 +18,8 @@ export async function keepBeating(io: Io, task: TaskHandle, signal: AbortSignal)
   let waitMs = intervalMs;
   while (await slept(io, waitMs, signal)) {
     try {
-      await task.heartbeat();
+      // A beat that hangs must not cost the next one.
+      await task.heartbeat(AbortSignal.any([signal, AbortSignal.timeout(intervalMs)]));
       if (away) say(io, 'The broker answers again');
       away = false;
       waitMs = intervalMs;
