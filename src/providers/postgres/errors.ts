@@ -1,4 +1,5 @@
 import { ProviderError, type ProviderErrorCode } from '../../errors.ts';
+import { MAX_COLLISIONS } from './limits.ts';
 
 /** Our own SQLSTATEs, raised by the guard of a mint. Class HP is left to users by the standard. */
 export const MINT_WINDOW_PASSED = 'HP001';
@@ -15,12 +16,12 @@ export const CONCURRENT_UPDATE = 'XX000';
  * it is worth beginning again.
  */
 export const COLLISIONS: Readonly<Record<string, number>> = {
-  [CONCURRENT_UPDATE]: 8,
-  '40P01': 8, // deadlock_detected
-  '40001': 8, // serialization_failure
-  '23505': 8, // unique_violation, in a catalogue
-  [UNDEFINED_OBJECT]: 8, // the role, or a prepared transaction
-  '3D000': 8, // invalid_catalog_name: the database was dropped
+  [CONCURRENT_UPDATE]: MAX_COLLISIONS,
+  '40P01': MAX_COLLISIONS, // deadlock_detected
+  '40001': MAX_COLLISIONS, // serialization_failure
+  '23505': MAX_COLLISIONS, // unique_violation, in a catalogue
+  [UNDEFINED_OBJECT]: MAX_COLLISIONS, // the role, or a prepared transaction
+  '3D000': MAX_COLLISIONS, // invalid_catalog_name: the database was dropped
   // insufficient_privilege: our rights to a role go with it. The next look tells that from rights that we never had.
   '42501': 1,
 };

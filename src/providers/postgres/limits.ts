@@ -33,8 +33,11 @@ export const FIRST_WAIT_MS = 5;
 export const LONGEST_WAIT_MS = 500;
 export const MAX_WAITS = 26;
 
-/** How often an extension is tried again because another process changed the same role under it. */
-export const MAX_COLLISIONS = 8;
+/**
+ * How often a transaction is run again because another changed the same row of a catalogue: of those that meet one
+ * succeeds each time.
+ */
+export const MAX_COLLISIONS = 12;
 
 /** Rounds of removing what it owns and dropping it, when somebody grants to it in between. */
 export const MAX_DROPS = 4;

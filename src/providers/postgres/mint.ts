@@ -1,16 +1,28 @@
 import { ProviderError } from '../../errors.ts';
-import type { Json } from '../../json.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Minted, Terms } from '../provider.ts';
 import type { Connections } from './connections.ts';
-import { CLOCK_LAGS, DUPLICATE_OBJECT, MINT_WINDOW_PASSED, providerError } from './errors.ts';
+import {
+  CLOCK_LAGS,
+  CONCURRENT_UPDATE,
+  DUPLICATE_OBJECT,
+  MINT_WINDOW_PASSED,
+  providerError,
+} from './errors.ts';
 import { makeHandle } from './handle.ts';
-import { CLOCK_LAG_TOLERANCE_MS, MAX_COMMENT_TEXT, PASSWORD_BYTES, SCRAM_SALT_BYTES } from './limits.ts';
+import {
+  CLOCK_LAG_TOLERANCE_MS,
+  MAX_COLLISIONS,
+  MAX_COMMENT_TEXT,
+  PASSWORD_BYTES,
+  SCRAM_SALT_BYTES,
+} from './limits.ts';
 import { dangers } from './refusals.ts';
 import { scramVerifier } from './scram.ts';
 import type { PostgresScope, PostgresSettings } from './settings.ts';
 import { identifier, instant, literal } from './sql.ts';
 import { fillRole } from './statements.ts';
+import { pause } from './waiting.ts';
 
 /** What making a login needs. */
 export interface MintContext {
@@ -19,38 +31,60 @@ export interface MintContext {
   readonly connections: Connections;
 }
 
+const DOING = 'mint a login';
+
 /**
- * Makes the login in one transaction and one round trip. Nothing is retried: when the answer is lost, the broker
+ * Makes the login in one transaction and one round trip. When the answer is lost nothing is tried again: the broker
  * ends the lease by its name.
  */
 export async function mint(
-  { runtime, settings, connections }: MintContext,
+  context: MintContext,
   scope: PostgresScope,
   terms: Terms,
   signal: AbortSignal,
 ): Promise<Minted> {
+  const { runtime, settings } = context;
   const [danger] = dangers(scope, settings);
-  if (danger) throw new ProviderError('target-refused', `Cannot mint a login: ${danger}`);
+  if (danger) throw new ProviderError('target-refused', `Cannot ${DOING}: ${danger}`);
   const database = scope.database ?? settings.database;
   const password = Buffer.from(runtime.randomBytes(PASSWORD_BYTES)).toString('base64url');
-  const verifier = await scramVerifier(
-    password,
-    runtime.randomBytes(SCRAM_SALT_BYTES),
-    settings.scram_iterations,
-  );
+  const salt = runtime.randomBytes(SCRAM_SALT_BYTES);
+  const verifier = await scramVerifier(password, salt, settings.scram_iterations);
   const sql = written(() => mintStatements(scope, terms, settings, verifier));
-  const oid = await connections.run(database, 'mint a login', signal, async (client) => {
-    // One simple query is one transaction: all of it comes into being, or nothing.
-    const results = await client.query(sql).catch((error: unknown) => {
-      throw mintError(error);
-    });
-    return roleOid(results);
-  });
+  const oid = await make(context, database, sql, signal);
   return {
     secret: { type: 'postgres', values: secretValues(settings, database, terms.name, password) },
-    handle: makeHandle(oid, settings) satisfies Json,
+    handle: makeHandle(oid, settings),
     expiresAt: terms.expiresAt,
   };
+}
+
+/**
+ * Runs the statements, all or none: one simple query is one transaction. Grants on one object that meet fail but for
+ * one; their transactions are rolled back, and they are run again.
+ */
+async function make(
+  { runtime, connections }: MintContext,
+  database: string,
+  sql: string,
+  signal: AbortSignal,
+): Promise<string> {
+  for (let collisions = 0; ; collisions++) {
+    try {
+      return await connections.run(database, DOING, signal, async (client) =>
+        roleOid(await client.query(sql)),
+      );
+    } catch (error) {
+      const ours = providerError(DOING, error);
+      if (ours.vendorCode === DUPLICATE_OBJECT) {
+        // Either a statement makes what is there already, or the name is taken: then a mint of this lease took
+        // effect before, and the broker must end it.
+        throw new ProviderError('target-failed', ours.message, { vendorCode: DUPLICATE_OBJECT });
+      }
+      if (ours.vendorCode !== CONCURRENT_UPDATE || collisions === MAX_COLLISIONS) throw ours;
+      await pause(runtime, collisions, DOING, signal);
+    }
+  }
 }
 
 /**
@@ -138,17 +172,10 @@ function written(write: () => string): string {
     return write();
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new ProviderError('target-refused', `Cannot mint a login: ${error.message}`);
+      throw new ProviderError('target-refused', `Cannot ${DOING}: ${error.message}`);
     }
     throw error;
   }
-}
-
-/** That the name is taken says that a mint of this lease took effect before: then the broker must end it. */
-function mintError(error: unknown): ProviderError {
-  const ours = providerError('mint a login', error);
-  if (ours.vendorCode !== DUPLICATE_OBJECT) return ours;
-  return new ProviderError('target-failed', ours.message, { vendorCode: DUPLICATE_OBJECT });
 }
 
 /** pg gives one result for each statement when there are several. */
@@ -159,5 +186,5 @@ function roleOid(results: unknown): string {
   for (const row of rows) {
     if (typeof row === 'object' && row !== null && 'hallpass_oid' in row) return String(row.hallpass_oid);
   }
-  throw new ProviderError('target-failed', 'Cannot mint a login: the target did not say what it made');
+  throw new ProviderError('target-failed', `Cannot ${DOING}: the target did not say what it made`);
 }

@@ -43,7 +43,7 @@ export async function disown(
     if (before === MAX_DISOWN_ATTEMPTS) {
       throw new ProviderError(
         'target-forbidden',
-        `Cannot end a login: in database "${database}" it still owns or holds what the broker's role cannot remove: look with \\dp and \\d, and remove it by hand`,
+        `Cannot end a login: in database "${database}" it still owns or holds what the broker's role cannot take back: grant the owners of those objects to that role, or remove it by hand`,
       );
     }
     await connections.run(database, 'remove what a login owns', signal, async (client) => {

@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, type TestContext } from 'vitest';
 import type { z } from 'zod';
+import { provider } from '../../../src/providers/postgres/provider.ts';
 import {
   type PostgresScope,
   type PostgresSettings,
   scopeSchema,
   settingsSchema,
 } from '../../../src/providers/postgres/settings.ts';
-import type { Secret } from '../../../src/providers/provider.ts';
+import type { EndableTarget, Minted, Secret, Terms } from '../../../src/providers/provider.ts';
+import { systemRuntime } from '../../../src/runtime.ts';
+import { soon, termsOf } from '../../conformance/provider.ts';
 import {
   availablePostgres,
   type PostgresServer,
@@ -100,4 +104,76 @@ export async function isAlive(client: pg.Client): Promise<boolean> {
 
 export function newPassword(): string {
   return randomBytes(18).toString('base64url');
+}
+
+export interface OnServer {
+  readonly version: PostgresVersion;
+  readonly admin: Admin;
+  /** The warehouse, or the test is skipped with the reason why there is none. */
+  its(ctx: TestContext): Warehouse;
+  /** A target, closed after the test; its broker is `admin` unless the test wants another. */
+  open(
+    ctx: TestContext,
+    more?: Partial<z.input<typeof settingsSchema>>,
+    as?: Admin,
+  ): EndableTarget<PostgresScope>;
+  /** A login by fresh terms, and an open session of it. */
+  mintAs(
+    target: EndableTarget<PostgresScope>,
+    wanted?: z.input<typeof scopeSchema>,
+  ): Promise<{ terms: Terms; minted: Minted; session: pg.Client }>;
+  roleExists(ctx: TestContext, name: string): Promise<boolean>;
+}
+
+/** Defines tests for each version of the server, with a broker that is superuser and one with the least rights. */
+export function onEveryServer(serverSettings: Record<string, string>, define: (on: OnServer) => void): void {
+  for (const version of ['15', '18'] as const) {
+    for (const admin of ['superuser', 'least'] as const) {
+      describe(`PostgreSQL ${version}, broker ${admin}`, () =>
+        define(onServer(version, admin, serverSettings)));
+    }
+  }
+}
+
+function onServer(version: PostgresVersion, admin: Admin, serverSettings: Record<string, string>): OnServer {
+  let warehouse: Warehouse | undefined;
+  let unavailable = 'the server did not start';
+  const opened: (() => Promise<unknown>)[] = [];
+  beforeAll(async () => {
+    const started = await startWarehouse(version, serverSettings);
+    if ('unavailable' in started) unavailable = started.unavailable;
+    else warehouse = started;
+  });
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((close) => close()));
+  });
+  afterAll(() => warehouse?.stop());
+
+  const its = (ctx: TestContext) => warehouse ?? ctx.skip(unavailable);
+  return {
+    version,
+    admin,
+    its,
+    open(ctx, more = {}, as = admin) {
+      const target = provider.open(its(ctx).settings(as, more), {
+        runtime: systemRuntime,
+        target: 'warehouse',
+        mark: 'hp_cnf0_',
+      });
+      opened.push(() => target.close());
+      if (target.ends === 'expiry-only') throw new Error('logins can be ended');
+      return target;
+    },
+    async mintAs(target, wanted = { roles: ['reader'] }) {
+      const terms = termsOf();
+      const minted = await target.mint(scope(wanted), terms, soon());
+      const session = await logIn(minted.secret);
+      opened.push(() => session.end().catch(() => {}));
+      return { terms, minted, session };
+    },
+    async roleExists(ctx, name) {
+      const { rowCount } = await its(ctx).root.query('SELECT FROM pg_authid WHERE rolname = $1', [name]);
+      return rowCount === 1;
+    },
+  };
 }
