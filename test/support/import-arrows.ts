@@ -19,13 +19,13 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  store: { types: ['audit', 'grants', 'identity/attestor.ts'] },
+  store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client'] },
+  cli: { values: ['client'], types: ['http/contract.ts'] },
   console: { values: ['client'] },
 };
 
