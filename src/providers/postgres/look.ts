@@ -8,7 +8,7 @@ export interface Sight {
   readonly oid: string | null;
   /** The server's version, as `server_version_num`. */
   readonly version: number;
-  /** Whether our own role has the rights of this one. */
+  /** Whether our own role has the rights of this one, and may act as it. */
   readonly privileged: boolean;
   /** Whether our own role is a superuser. */
   readonly superuser: boolean;
@@ -27,8 +27,9 @@ export interface Sight {
  * dropped.
  *
  * `pg_shdepend` lists exactly what would stand in the way of `DROP ROLE`, for all databases of the server, so that
- * they need not be searched. A session that starts reads `NOLOGIN` a moment before it is visible; in that moment it
- * holds a lock on its database, which clients that have not proven their password do not.
+ * they need not be searched. A session that starts passes the check of `NOLOGIN` before it is visible, and its client
+ * can make that moment long (`post_auth_delay`); it then holds a lock on its database, which clients that have not
+ * proven their password do not.
  */
 export function lookStatement(name: string, knownOid: string | null): string {
   const byOid =
@@ -39,7 +40,9 @@ export function lookStatement(name: string, knownOid: string | null): string {
     WITH it AS MATERIALIZED (SELECT (SELECT oid FROM pg_roles WHERE rolname = ${literal(name)}) AS oid)
     SELECT it.oid::text AS oid,
       current_setting('server_version_num')::int AS version,
-      coalesce(pg_has_role(it.oid, 'USAGE'), true) AS privileged,
+      coalesce(pg_has_role(it.oid, 'USAGE')
+        AND CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role(it.oid, 'SET') ELSE true END,
+        true) AS privileged,
       current_setting('is_superuser') = 'on' AS superuser,
       ARRAY(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = coalesce(it.oid, ${byOid})) AS sessions,
       ARRAY(SELECT l.pid FROM pg_locks l

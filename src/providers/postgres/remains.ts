@@ -11,7 +11,11 @@ import { identifier, literal } from './sql.ts';
  * Gives ourselves the rights of a role that we made, where we are no superuser: cutting its sessions and dropping
  * its objects needs them. Not done when it is made, for it would slow every check of our rights while it lives.
  */
-export async function grantToOurselves(client: pg.ClientBase, role: string, sight: Sight): Promise<void> {
+export async function grantToOurselves(
+  client: pg.ClientBase,
+  role: string,
+  sight: Pick<Sight, 'privileged' | 'version'>,
+): Promise<void> {
   if (sight.privileged) return;
   // Before 16 a membership inherits if the member does; since 16 each membership says so itself.
   const inherit = sight.version >= 160_000 ? ' WITH INHERIT TRUE' : '';
