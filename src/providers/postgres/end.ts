@@ -146,12 +146,12 @@ async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
  * Cuts the sessions of this login among those that are starting, which do not show whose they are: as the login
  * itself, which may cut its own and is forbidden to cut others.
  */
-async function expelStarting(call: Call, { starting, ...sight }: Sight): Promise<Set<number>> {
+async function expelStarting(call: Call, { oid, starting }: Sight): Promise<Set<number>> {
   const expelled = new Set<number>();
-  if (sight.oid === null) return expelled;
+  if (oid === null) return expelled;
   for (const pid of starting) {
     await onMain(call, async (client) => {
-      await grantToOurselves(client, call.role, sight);
+      await grantToOurselves(client, call.role);
       await client.query(`BEGIN; SET LOCAL ROLE ${call.role}`);
       try {
         await client.query(`SELECT pg_terminate_backend(${pid})`);
@@ -168,7 +168,7 @@ async function expelStarting(call: Call, { starting, ...sight }: Sight): Promise
 
 async function terminate(call: Call, sight: Sight): Promise<void> {
   await onMain(call, async (client) => {
-    await grantToOurselves(client, call.role, sight);
+    await grantToOurselves(client, call.role);
     await client.query(
       `SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${sight.sessions.join(',')}]) pid`,
     );
