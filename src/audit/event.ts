@@ -94,9 +94,10 @@ export type EventBody =
         readonly detail: string;
         readonly attempt: number;
         readonly nextAttemptAt: string;
+        /** It should have been gone for longer than the broker thinks normal. */
+        readonly overdue: boolean;
       };
     }
-  | { readonly kind: 'lease.overdue'; readonly data: { readonly since: string; readonly attempts: number } }
   | {
       readonly kind: 'lease.ended';
       readonly data: { readonly outcome: Outcome; readonly reason: EndReason; readonly evidence: Json };

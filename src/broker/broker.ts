@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
 import type { NewEvent } from '../audit/event.ts';
-import type { Grant, PrincipalMatcher } from '../grants/grant.ts';
+import type { AccessRule } from '../grants/access.ts';
+import type { Grant } from '../grants/grant.ts';
 import type { Attestor, Principal } from '../identity/attestor.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
 import type { LiveTarget } from './targets.ts';
-import type { Caller, Role } from './verbs.ts';
+import type { Caller } from './verbs.ts';
 
 /** Everything that the verbs work with. Made once by main.ts; nothing in it grows with the number of leases (invariant 9). */
 export interface Broker {
@@ -25,12 +26,6 @@ export interface Broker {
   readonly observe: Observer;
   /** Called when something has become due now, so that the reaper need not wait for its next look. */
   readonly wakeReaper: () => void;
-}
-
-/** Who has a role. */
-export interface AccessRule {
-  readonly role: Role;
-  readonly who: PrincipalMatcher;
 }
 
 /** What the broker counts and times. */

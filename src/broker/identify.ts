@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { HallpassError } from '../errors.ts';
-import { matchesPrincipal } from '../grants/principal.ts';
+import { rolesOf } from '../grants/access.ts';
 import type { AttestationRefusal, Attestor, Evidence, Principal } from '../identity/attestor.ts';
 import { isStorable, type Json, sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
@@ -9,7 +9,7 @@ import { readTask } from '../store/tasks.ts';
 import type { Broker } from './broker.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import type { Caller, Role } from './verbs.ts';
+import type { Caller } from './verbs.ts';
 
 /** How long proving an identity may take in all, fetching an issuer's keys included. */
 const ATTEST_TIMEOUT_MS = 10_000;
@@ -42,7 +42,7 @@ export async function identify(
       return unauthenticated(broker, evidence, request, detail);
     }
     if (answer.ok) {
-      return ok({ kind: 'principal', principal: answer.value, roles: rolesOf(broker, answer.value) });
+      return ok({ kind: 'principal', principal: answer.value, roles: rolesOf(broker.access, answer.value) });
     }
     const { reason, detail, issuer } = answer.error;
     return unauthenticated(broker, evidence, request, `${issuer ?? attestor.issuer}: ${reason}: ${detail}`);
@@ -87,12 +87,6 @@ async function identifyTask(
 
 function equalHashes(a: string, b: string): boolean {
   return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
-}
-
-function rolesOf(broker: Broker, principal: Principal): ReadonlySet<Role> {
-  return new Set(
-    broker.access.filter((rule) => matchesPrincipal(rule.who, principal)).map((rule) => rule.role),
-  );
 }
 
 function unauthenticated(broker: Broker, evidence: Evidence, request: string, detail: string) {

@@ -107,9 +107,18 @@ async function endLater(broker: Broker, lease: LeaseRow, error: unknown): Promis
   const now = broker.runtime.now();
   const { code, detail } = describe(error);
   const dueAt = now + retryDelayMs(broker.limits, lease.attempts, broker.runtime.randomBytes(1)[0] ?? 0);
+  const overdue = now - (lease.endingSince ?? now) > broker.limits.overdueAfterMs;
   broker.observe.endFailed(lease.target, code);
-  broker.log.warn(
-    { lease: lease.id, target: lease.target, code, detail, attempt: lease.attempts, err: nameless(error) },
+  broker.log[overdue ? 'error' : 'warn'](
+    {
+      lease: lease.id,
+      target: lease.target,
+      code,
+      detail,
+      attempt: lease.attempts,
+      overdue,
+      err: nameless(error),
+    },
     'ending failed, and goes on',
   );
   const later = changeLease(lease, { do: 'end-later', dueAt, error: `${code}: ${detail}` });
@@ -120,7 +129,7 @@ async function endLater(broker: Broker, lease: LeaseRow, error: unknown): Promis
         kind: 'lease.end-failed',
         actor: { kind: 'system' },
         about: aboutLease(lease),
-        data: { code, detail, attempt: lease.attempts, nextAttemptAt: instant(dueAt) },
+        data: { code, detail, attempt: lease.attempts, nextAttemptAt: instant(dueAt), overdue },
       },
     ],
   });

@@ -134,7 +134,9 @@ function checkPurpose(grant: Grant, ask: Ask): ReasonedCheck {
 function withDefaults(grant: Grant, cut: Cut | null, ask: Ask): Readonly<Record<string, Json>> {
   const values: Record<string, Json> = {};
   for (const [name, rule] of grant.parameters) {
-    const value = own(cut?.parameters, name) ?? own(ask.parameters, name) ?? rule.default;
+    // Not `??`: null is a value, which no rule accepts, and not the same as absent.
+    const given = [own(cut?.parameters, name), own(ask.parameters, name), rule.default];
+    const value = given.find((candidate) => candidate !== undefined);
     if (value !== undefined) values[name] = value;
   }
   return values;

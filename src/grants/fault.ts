@@ -40,11 +40,12 @@ export function suggest(word: string, known: Iterable<string>): string {
     : `known here: ${names.slice(0, 20).map(quote).join(', ')}`;
 }
 
-/** The candidate that few slips of the fingers away from the word; null when none is. */
+/** The candidate that is a few slips of the fingers away from the word; null when none is. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   if (word.length > 64) return null;
   let best: string | null = null;
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  const slips = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
+  let least = Math.min(slips + 1, word.length);
   for (const candidate of candidates) {
     if (candidate.length > 64) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
@@ -54,16 +55,19 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
 }
 
 function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
+  const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
+  const at = (i: number, j: number) => rows[i]?.[j] ?? 0;
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
+    rows.push(row);
     for (let j = 1; j <= b.length; j++) {
-      const substitution = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(substitution, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
+      const substitution = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(substitution, at(i - 1, j) + 1, (row[j - 1] ?? 0) + 1));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) row[j] = Math.min(row[j] ?? 0, at(i - 2, j - 2) + 1);
     }
-    previous = row;
   }
-  return previous[b.length] ?? 0;
+  return at(a.length, b.length);
 }
 
 /**
@@ -79,7 +83,7 @@ export function schemaFaults(
   return issues.flatMap((issue) => {
     const within = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
     const path = [...at, ...within];
-    const here = schemaAt(schema, within);
+    const here = schemaAt(schema, within, value);
     const found = valueAt(value, within);
     if (issue.code === 'unrecognized_keys') {
       const known = here === null ? [] : keysOf(here);
@@ -88,6 +92,13 @@ export function schemaFaults(
         message: `Unknown key ${quote(key)}: ${suggest(key, known)}`,
       }));
     }
+    if (issue.code === 'invalid_union' && issue.discriminator !== undefined)
+      return [
+        {
+          path,
+          message: kindFault(schemaAt(schema, within.slice(0, -1), value), issue.discriminator, found),
+        },
+      ];
     if (issue.code === 'invalid_union') return unionFaults(issue, here, found, path);
     if (issue.code === 'invalid_key')
       return [{ path, message: `Cannot use this name: ${issue.issues.map((i) => i.message).join('; ')}` }];
@@ -99,7 +110,7 @@ function messageOf(issue: z.core.$ZodIssue, here: z.core.$ZodType | null, found:
   const ours = !/^(?:Invalid|Too |Unrecognized)/.test(issue.message);
   if (ours) return issue.message;
   const wanted = here === null ? null : describe(here);
-  if (found === undefined && issue.code !== 'custom') return `Missing: write ${wanted ?? 'it'}`;
+  if (found === undefined) return `Missing: write ${wanted ?? 'it'}`;
   switch (issue.code) {
     case 'invalid_type': {
       const expected = wanted ?? issue.expected;
@@ -120,6 +131,21 @@ function messageOf(issue: z.core.$ZodIssue, here: z.core.$ZodType | null, found:
   }
 }
 
+/** What a member that tells alternatives apart should have been. */
+function kindFault(union: z.core.$ZodType | null, member: string, found: unknown): string {
+  const kinds =
+    union === null ? [] : optionsOf(union).flatMap((option) => literalsOf(membersOf(option).get(member)));
+  const near = typeof found === 'string' ? nearest(found, kinds) : null;
+  const missing = found === undefined ? 'Missing: write' : 'Expected';
+  return `${missing} ${listOf(kinds)}${near === null ? '' : `: did you mean ${quote(near)}?`}`;
+}
+
+function literalsOf(schema: z.core.$ZodType | undefined): string[] {
+  if (schema === undefined) return [];
+  const def = (unwrap(schema) as z.core.$ZodTypes)._zod.def;
+  return def.type === 'literal' ? def.values.map(String) : [];
+}
+
 /** The faults of the alternative that was most likely meant. */
 function unionFaults(
   issue: z.core.$ZodIssueInvalidUnion,
@@ -130,7 +156,9 @@ function unionFaults(
   const options = here === null ? [] : optionsOf(here);
   const meant = issue.errors
     .map((errors, i) => ({ errors, option: options[i] }))
-    .filter(({ errors }) => errors.every((e) => e.path.length > 0 || e.code !== 'invalid_type'))
+    .filter(({ errors }) =>
+      errors.every((e) => e.path.length > 0 || !['invalid_type', 'invalid_value'].includes(e.code)),
+    )
     .sort((a, b) => a.errors.length - b.errors.length)[0];
   if (meant?.option) return schemaFaults(meant.errors, meant.option, found, path);
   const wanted = here === null ? 'something else' : describe(here);
@@ -186,16 +214,29 @@ function keysOf(schema: z.core.$ZodType): string[] {
   return [...membersOf(schema).keys()];
 }
 
-function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType | null {
+/** The schema at a path; of alternatives, the one that the value has chosen. */
+function schemaAt(schema: z.core.$ZodType, path: Path, value: unknown): z.core.$ZodType | null {
   let here: z.core.$ZodType | undefined = schema;
-  for (const step of path) {
+  for (const [i, step] of path.entries()) {
     if (here === undefined) return null;
-    const def: z.core.$ZodTypes['_zod']['def'] = (unwrap(here) as z.core.$ZodTypes)._zod.def;
+    const chosen = chosenOption(here, valueAt(value, path.slice(0, i)));
+    const def = (unwrap(chosen) as z.core.$ZodTypes)._zod.def;
     if (def.type === 'array') here = def.element;
     else if (def.type === 'record') here = def.valueType;
-    else here = membersOf(here).get(String(step));
+    else here = membersOf(chosen).get(String(step));
   }
-  return here ?? null;
+  return here === undefined ? null : chosenOption(here, valueAt(value, path));
+}
+
+function chosenOption(schema: z.core.$ZodType, value: unknown): z.core.$ZodType {
+  const def = (unwrap(schema) as z.core.$ZodTypes)._zod.def;
+  if (def.type !== 'union' || !('discriminator' in def)) return schema;
+  const member = String(def.discriminator);
+  const kind = valueAt(value, [member]);
+  const chosen = def.options.find((option) =>
+    literalsOf(membersOf(option).get(member)).includes(String(kind)),
+  );
+  return chosen ?? schema;
 }
 
 function valueAt(value: unknown, path: Path): unknown {
@@ -213,7 +254,7 @@ function describe(schema: z.core.$ZodType): string {
     case 'string':
       return 'a string';
     case 'number':
-      return 'a number';
+      return 'format' in def ? 'a whole number' : 'a number';
     case 'boolean':
       return 'true or false';
     case 'array':

@@ -40,13 +40,13 @@ export const principalMatcher = z.strictObject({
 
 const parameter = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z.literal('string'),
+    type: z.literal('string').meta({ description: 'What kind of value it takes' }),
     description: description.optional(),
     required: z
       .boolean()
       .optional()
       .meta({ description: 'Whether it must be given; true unless there is a default' }),
-    default: z.string().optional(),
+    default: z.string().optional().meta({ description: 'The value when none is given' }),
     enum: z
       .array(z.string())
       .min(1)
@@ -64,8 +64,8 @@ const parameter = z.discriminatedUnion('type', [
     description: description.optional(),
     required: z.boolean().optional(),
     default: z.int().optional(),
-    min: z.int().optional(),
-    max: z.int().optional(),
+    min: z.int().optional().meta({ description: 'The least' }),
+    max: z.int().optional().meta({ description: 'The most' }),
   }),
   z.strictObject({
     type: z.literal('boolean'),
@@ -141,7 +141,8 @@ export const grantSchema = z.strictObject({
         .optional()
         .meta({ description: 'Leases of this grant that may be issued in any hour' }),
     })
-    .optional(),
+    .optional()
+    .meta({ description: 'How many leases there may be' }),
   heartbeat: duration(HEARTBEAT_SECONDS)
     .optional()
     .meta({ description: 'A task that is silent for longer loses its credentials' }),

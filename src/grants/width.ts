@@ -4,12 +4,30 @@ import type { ParsedPattern } from './pattern.ts';
 
 /** What is known of an issuer when a grant is read. */
 export interface IssuerInWorld {
-  /**
-   * Where many customers share the issuer: the claims that tell them apart. A matcher must pin one of them exactly or
-   * by a narrow glob; no other claim is enough.
-   */
-  readonly identifyingClaims?: readonly string[];
+  /** As its tokens state it in `iss`; undefined for issuers that are no OIDC issuers. */
+  readonly url?: string;
 }
+
+/**
+ * Issuers that many customers share, and the claims that tell these apart. A matcher must pin one of them, exactly or
+ * by a narrow glob; no other claim is enough.
+ *
+ * - https://docs.github.com/en/actions/reference/security/oidc
+ * - https://docs.gitlab.com/ci/secrets/id_token_authentication/
+ * - https://buildkite.com/docs/agent/v3/cli-oidc
+ * - https://developer.hashicorp.com/terraform/cloud-docs/workspaces/dynamic-provider-credentials/workload-identity-tokens
+ * - https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload
+ */
+const SHARED_ISSUERS: ReadonlyMap<string, readonly string[]> = new Map([
+  [
+    'https://token.actions.githubusercontent.com',
+    ['repository_id', 'sub', 'repository', 'job_workflow_ref', 'workflow_ref'],
+  ],
+  ['https://gitlab.com', ['project_id', 'sub', 'project_path', 'user_id', 'user_login', 'ci_config_ref_uri']],
+  ['https://agent.buildkite.com', ['organization_id', 'pipeline_id']],
+  ['https://app.terraform.io', ['sub', 'terraform_workspace_id', 'terraform_project_id']],
+  ['https://accounts.google.com', ['sub', 'email']],
+]);
 
 type Rule = ClaimRule & { readonly accepts: readonly ParsedPattern[] };
 
@@ -62,7 +80,7 @@ const OWNER_WIDE: readonly { readonly claims: RegExp; readonly prefix: RegExp }[
 export function tooWide(rules: readonly Rule[], issuer: IssuerInWorld): string | null {
   if (rules.length === 0)
     return 'Too wide: this lets in everybody that the issuer knows; pin a claim that says who, for instance sub';
-  const identifying = issuer.identifyingClaims;
+  const identifying = SHARED_ISSUERS.get(issuer.url ?? '');
   const reasons = rules.map((rule) => widthOf(rule, identifying));
   if (reasons.includes(null)) return null;
   const advice =

@@ -5,12 +5,32 @@ import { z } from 'zod';
  * from here. It imports zod alone. Instants are RFC 3339 in UTC with milliseconds; durations are whole seconds.
  */
 
+type JsonValue = string | number | boolean | null | JsonValue[] | { [member: string]: JsonValue };
+
+// By name, so that the document can refer to it: a recursive schema without a name has no end there.
+const json: z.ZodType<JsonValue> = z
+  .lazy(() =>
+    z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(json), z.record(z.string(), json)]),
+  )
+  .meta({ id: 'Json', description: 'Any JSON value' });
 const instant = z.iso.datetime({ precision: 3 });
 const id = z
   .string()
   .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
   .meta({ description: 'An identifier that the broker made: 26 characters, sorted by time' });
 const name = z.string().min(1).max(200);
+
+/** The members of a path. */
+export const idParams = z.strictObject({ id });
+
+/** `Idempotency-Key`: the client's own name for one request, printable ASCII. */
+export const idempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,200}$/)
+  .meta({ description: 'Repeating a request with the same key never makes a second credential' });
+
+/** For requests that carry nothing. */
+export const emptyRequest = z.strictObject({});
 
 export const leaseState = z.enum(['minting', 'active', 'ending', 'ended']);
 export const outcome = z.enum(['revoked', 'denied', 'expired', 'never-minted']);
@@ -50,7 +70,7 @@ export const lease = z
     overdue: z.boolean().meta({ description: 'It should have ended, and has not' }),
     ended_at: instant.nullable(),
     outcome: outcome.nullable(),
-    evidence: z.json().meta({ description: 'What the target confirmed at the end' }),
+    evidence: json.meta({ description: 'What the target confirmed at the end' }),
   })
   .meta({ id: 'Lease' });
 
@@ -62,7 +82,7 @@ export const task = z
     task_grant: id.nullable(),
     name: z.string(),
     purpose: z.string().nullable(),
-    parameters: z.record(z.string(), z.json()),
+    parameters: z.record(z.string(), json),
     identity,
     state: z.enum(['open', 'ended']),
     opened_at: instant,
@@ -99,7 +119,7 @@ export const openTaskRequest = z
     grant: name,
     task: name.meta({ description: 'The name of the run: what the grant calls a task' }),
     purpose: z.string().min(1).max(1000).optional(),
-    parameters: z.record(z.string().max(100), z.json()).optional(),
+    parameters: z.record(z.string().max(100), json).optional(),
     credentials: z
       .array(name)
       .min(1)
@@ -108,7 +128,7 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
-    public_key: z.record(z.string(), z.json()).optional().meta({
+    public_key: z.record(z.string(), json).optional().meta({
       description:
         'A public JWK (EC P-256, P-384, P-521, X25519, or RSA of 2048 bits and more). The secrets then come as JWE for it, and come again on a retry',
     }),
@@ -213,7 +233,7 @@ export const explainRequest = z
   .strictObject({
     grant: name.optional().meta({ description: 'All grants when left out' }),
     identity: z
-      .strictObject({ issuer: name, subject: z.string().max(2048), claims: z.record(z.string(), z.json()) })
+      .strictObject({ issuer: name, subject: z.string().max(2048), claims: z.record(z.string(), json) })
       .optional(),
     token: z
       .string()
@@ -222,7 +242,7 @@ export const explainRequest = z
       .meta({ description: 'A token to verify and explain, in place of `identity`' }),
     task: name.optional(),
     purpose: z.string().max(1000).optional(),
-    parameters: z.record(z.string().max(100), z.json()).optional(),
+    parameters: z.record(z.string().max(100), json).optional(),
     credentials: z.array(name).max(20).optional(),
     ttl_seconds: z.int().min(1).optional(),
   })
@@ -248,7 +268,7 @@ export const createTaskGrantRequest = z
   .strictObject({
     grant: name,
     task: name,
-    parameters: z.record(z.string().max(100), z.json()).optional(),
+    parameters: z.record(z.string().max(100), json).optional(),
     credentials: z.array(name).min(1).max(20).optional(),
     max_ttl_seconds: z.int().min(1).optional(),
     subject: z.strictObject({ issuer: name, subject: z.string().min(1).max(2048) }).optional(),
@@ -263,7 +283,7 @@ export const taskGrant = z
     grant: z.string(),
     grant_version: z.string(),
     task: z.string(),
-    parameters: z.record(z.string(), z.json()),
+    parameters: z.record(z.string(), json),
     credentials: z.array(z.string()).nullable(),
     max_ttl_seconds: z.int().nullable(),
     subject: identity.nullable(),
@@ -298,6 +318,12 @@ export const auditEvent = z
 export const auditPage = z
   .object({ events: z.array(auditEvent), next_cursor: z.string().nullable() })
   .meta({ id: 'AuditPage' });
+
+export const health = z.object({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
+
+export const readiness = z
+  .object({ ready: z.boolean(), reasons: z.array(z.string()).meta({ description: 'Why it is not' }) })
+  .meta({ id: 'Readiness' });
 
 /** The stable codes of problems. Clients branch on these. */
 export const problemCodes = [
@@ -346,5 +372,19 @@ export type Secret = z.infer<typeof secret>;
 export type IssuedCredential = z.infer<typeof issuedCredential>;
 export type OpenTaskRequest = z.infer<typeof openTaskRequest>;
 export type OpenTaskResponse = z.infer<typeof openTaskResponse>;
+export type AddCredentialsRequest = z.infer<typeof addCredentialsRequest>;
+export type AddCredentialsResponse = z.infer<typeof addCredentialsResponse>;
+export type TaskWithLeases = z.infer<typeof taskWithLeases>;
+export type AvailableGrant = z.infer<typeof availableGrant>;
+export type ExplainRequest = z.infer<typeof explainRequest>;
+export type Explanation = z.infer<typeof explanation>;
+export type CreateTaskGrantRequest = z.infer<typeof createTaskGrantRequest>;
+export type TaskGrant = z.infer<typeof taskGrant>;
+export type TaskPage = z.infer<typeof taskPage>;
+export type LeasePage = z.infer<typeof leasePage>;
+export type AuditPage = z.infer<typeof auditPage>;
+export type TasksQuery = z.infer<typeof listTasksQuery>;
+export type LeasesQuery = z.infer<typeof listLeasesQuery>;
+export type AuditQuery = z.infer<typeof auditQuery>;
 export type Problem = z.infer<typeof problem>;
 export type ProblemCode = (typeof problemCodes)[number];

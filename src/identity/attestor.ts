@@ -1,5 +1,7 @@
+import type { ZodType } from 'zod';
 import type { Json } from '../json.ts';
 import type { Result } from '../result.ts';
+import type { Runtime } from '../runtime.ts';
 
 /** What a caller presents. Each attestor takes the kinds it knows and answers `null` to the others. */
 export type Evidence = { readonly kind: 'bearer'; readonly token: string };
@@ -77,4 +79,24 @@ export interface Attestor {
     now: number,
     signal: AbortSignal,
   ): Promise<Result<Principal, AttestationRefusal> | null>;
+}
+
+/**
+ * A kind of issuer: what a configuration may say of it, and how to make its attestor. A folder under `identity/`
+ * exports exactly one. It is loaded only when an issuer names it.
+ */
+export interface AttestorKind<Written = unknown, Settings = unknown> {
+  /** The name in the configuration, for instance `oidc`. */
+  readonly type: string;
+  /** An issuer's entry in the configuration, as it is written, `type` and all. */
+  readonly settings: ZodType<Written>;
+  /** The settings whose value is the path of a file. `config/` reads these. */
+  readonly fileSettings: readonly string[];
+  /** Joins an entry with the texts of its files. Pure. Each fault names a setting and says what to write instead. */
+  resolve(
+    written: Written,
+    files: Readonly<Record<string, string>>,
+  ): Result<Settings, readonly { readonly setting: string; readonly message: string }[]>;
+  /** `name` is the issuer's name in the configuration. Contacts nobody yet. */
+  create(name: string, settings: Settings, runtime: Runtime): Attestor;
 }

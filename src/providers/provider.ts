@@ -9,7 +9,11 @@ import type { Runtime } from '../runtime.ts';
 export interface ProviderKind<Settings = unknown, Scope = unknown> {
   /** The name in the configuration, for instance `postgres`. */
   readonly kind: string;
-  /** A target's settings in the configuration. Secrets arrive as values: `config/` has read their files by then. */
+  /**
+   * A target's settings in the configuration. Secrets arrive as values: wherever this names a string `x`, the operator
+   * may write `x_file: path` or `x_env: NAME`, and `config/` has read it by then. A member that is a secret says so by
+   * `.meta({ secret: true })`: it cannot be written in clear, and is kept out of the configuration's digest.
+   */
   readonly settings: ZodType<Settings>;
   /** What a grant may ask of such a target, after templates are filled in. */
   readonly scope: ZodType<Scope>;
@@ -24,7 +28,11 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
   readonly templating: Templating;
-  /** Scopes that are too wide or dangerous to load. Each fault is a sentence that says what to write instead. */
+  /**
+   * Scopes that are too wide or dangerous. Called at load with the scope as it is written, templates and all
+   * (its parts have their types by then), and with what comes of it whenever its templates are filled in. Each fault
+   * is a sentence that says what to write instead.
+   */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;
@@ -64,8 +72,11 @@ interface TargetBase<Scope> {
   extend?(ending: Ending, expiresAt: number, signal: AbortSignal): Promise<void>;
   /** All credentials at the target whose name begins with our mark, in any order. For the orphan sweep. */
   inventory?(signal: AbortSignal): AsyncIterable<{ readonly name: string }>;
-  /** Mints and ends a real credential with the configured rights, and says by name what is missing. */
-  selfTest(signal: AbortSignal): Promise<SelfTest>;
+  /**
+   * Mints and ends a real credential with the configured rights, and says by name what is missing. `scopes` are those
+   * that the grants ask of this target, as the configuration writes them: templates are not filled in.
+   */
+  selfTest(signal: AbortSignal, scopes?: readonly unknown[]): Promise<SelfTest>;
   /** Gives back connections. Called once, when nothing is in flight. */
   close(): Promise<void>;
 }

@@ -37,7 +37,7 @@ export async function migrate(database: Database, directory: string): Promise<vo
       if (!(await isApplied(database, number, file, digest))) throw error;
     }
   }
-  await refuseNewer(database, files.length);
+  await refuseNewer(database, Number(files.at(-1)?.slice(0, 4) ?? 0));
 }
 
 async function createTable(database: Database): Promise<void> {

@@ -1,9 +1,10 @@
 import pino from 'pino';
 import type { AuditEvent } from '../../src/audit/event.ts';
-import type { AccessRule, Broker, Observer } from '../../src/broker/broker.ts';
+import type { Broker, Observer } from '../../src/broker/broker.ts';
 import { createVerbs } from '../../src/broker/create-verbs.ts';
 import { createLane, type LiveTarget } from '../../src/broker/targets.ts';
 import type { Caller, OpenTask, Role, Verbs } from '../../src/broker/verbs.ts';
+import type { AccessRule } from '../../src/grants/access.ts';
 import { parseGrant } from '../../src/grants/parse.ts';
 import type { Attestor, Principal } from '../../src/identity/attestor.ts';
 import type { Json } from '../../src/json.ts';

@@ -30,7 +30,7 @@ export interface IssuerOptions {
   port?: number;
 }
 
-export interface SignOptions {
+interface SignOptions {
   /** The algorithm whose key signs; the first without it. */
   algorithm?: string;
   /** Members of the header to add or replace; `undefined` leaves one out. */

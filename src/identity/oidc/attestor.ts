@@ -9,7 +9,14 @@ import { createKeySource } from './keys.ts';
 import { CLOCK_TOLERANCE_SECONDS_MAX, TOKEN_MAX_CHARS, VERIFIED_TOKENS_MAX } from './limits.ts';
 import type { OidcSettings } from './settings.ts';
 import type { JsonObject } from './strict-json.ts';
-import { readClaims, readHeader, splitToken, type TokenHeader, type TokenParts } from './token.ts';
+import {
+  isOfAnother,
+  readClaims,
+  readHeader,
+  splitToken,
+  type TokenHeader,
+  type TokenParts,
+} from './token.ts';
 import { createVerifiedTokens, type VerifiedToken } from './verified.ts';
 
 type Refused = { readonly ok: false; readonly error: AttestationRefusal };
@@ -47,7 +54,7 @@ export function createOidcAttestor(name: string, settings: OidcSettings, runtime
   /** Reads a token without trusting it; null when it is not of our issuer. */
   function read(text: string, hash: string): Result<ReadToken, AttestationRefusal> | null {
     const parts = splitToken(text);
-    if (!parts) return null;
+    if (!parts || isOfAnother(parts, settings.issuer)) return null;
     const claims = readClaims(parts);
     if (!claims.ok) return err({ reason: 'malformed', detail: claims.error });
     if (claims.value.iss !== settings.issuer) return null;

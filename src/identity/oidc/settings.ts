@@ -13,7 +13,7 @@ import {
 import { httpUrlFault, issuerFault } from './urls.ts';
 
 /** Signatures that a public key verifies (RFC 7518, section 3.1; RFC 8037; RFC 9864). */
-export const ALGORITHMS = [
+const ALGORITHMS = [
   'RS256',
   'RS384',
   'RS512',
@@ -111,7 +111,7 @@ export const OIDC_FILE_SETTINGS = ['jwks_file', 'ca_file'] as const;
 export type OidcFiles = { readonly [setting in (typeof OIDC_FILE_SETTINGS)[number]]?: string };
 
 /** Where the keys come from. */
-export type KeyLocation =
+type KeyLocation =
   | { readonly kind: 'pinned'; readonly keys: readonly Jwk[] }
   | { readonly kind: 'uri'; readonly uri: string }
   | { readonly kind: 'discovery' };

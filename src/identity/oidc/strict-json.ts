@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Json } from '../../json.ts';
 import { err, ok, type Result } from '../../result.ts';
 import { JSON_MAX_DEPTH, JSON_MAX_MEMBERS } from './limits.ts';
@@ -19,12 +20,8 @@ const UNSTORABLE = /\0|\p{Surrogate}/u;
  * it is there. The error says what is wrong without quoting the text.
  */
 export function parseStrictObject(bytes: Uint8Array): Result<JsonObject, string> {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return err('is not valid UTF-8');
-  }
+  if (!isUtf8(bytes)) return err('is not valid UTF-8');
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   let value: Json;
   try {
     value = JSON.parse(text);
@@ -38,7 +35,7 @@ export function parseStrictObject(bytes: Uint8Array): Result<JsonObject, string>
   return isObject(frozen) ? ok(frozen) : err('holds a NUL or a lone surrogate');
 }
 
-export function isObject(value: Json | undefined): value is JsonObject {
+function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

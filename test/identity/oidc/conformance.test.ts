@@ -27,7 +27,7 @@ for (const algorithm of ['ES256', 'RS256']) {
       const header = { kid: issuer.jwks().keys[0]?.kid };
       return {
         attestor: createOidcAttestor('ci', settingsOf(settings), runtime),
-        valid: await token({ nbf: seconds - 5, exp: seconds + 100 }),
+        valid: await token({ nbf: seconds - 5, exp: seconds + 100, groups: ['a', { b: [1] }] }),
         proves: { subject: 'workload', method: 'oidc' },
         now,
         // `iat` is ten seconds ago, and `nbf` later than that: it decides.

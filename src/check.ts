@@ -1,0 +1,48 @@
+import type { Config } from './config/config.ts';
+import { readFileFromDisk } from './config/files.ts';
+import { loadConfig } from './config/load.ts';
+import { type ConfigFault, reportJson, reportText } from './config/report.ts';
+import { attestorKinds, providerKinds } from './kinds.ts';
+import type { Result } from './result.ts';
+
+/** `hallpass check`: every fault of a configuration at once. Answers the exit code: 0 sound, 1 faulty. */
+export async function checkCommand(options: {
+  readonly config: string;
+  readonly json: boolean;
+}): Promise<number> {
+  const config = await load(options.config);
+  const faults = config.ok ? [] : config.error;
+  const warnings = config.ok ? config.value.warnings : [];
+  if (options.json) {
+    process.stdout.write(reportJson(faults));
+    return faults.length === 0 ? 0 : 1;
+  }
+  if (warnings.length > 0) process.stderr.write(`${warnings.length} to consider\n${reportText(warnings)}`);
+  if (!config.ok) {
+    process.stderr.write(reportText(faults));
+    return 1;
+  }
+  const { issuers, targets, grants } = config.value;
+  process.stdout.write(
+    `${options.config} is sound: ${issuers.size} issuers, ${targets.size} targets, ${grants.size} grants\n`,
+  );
+  return 0;
+}
+
+/** The configuration, or null when it has faults: these are on standard error by then. */
+export async function readConfig(path: string): Promise<Config | null> {
+  const config = await load(path);
+  if (config.ok) return config.value;
+  process.stderr.write(reportText(config.error));
+  return null;
+}
+
+function load(path: string): Promise<Result<Config, ConfigFault[]>> {
+  return loadConfig({
+    path,
+    env: process.env,
+    readFile: readFileFromDisk,
+    attestors: attestorKinds,
+    providers: providerKinds,
+  });
+}

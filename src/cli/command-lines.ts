@@ -1,0 +1,156 @@
+import { type Command, Option } from 'commander';
+import type { AuditOptions } from './commands/audit.ts';
+import type { ExecOptions } from './commands/exec.ts';
+import type { ExplainOptions } from './commands/explain.ts';
+import type { LeasesOptions } from './commands/leases.ts';
+import type { TaskGrantOptions } from './commands/task-grant.ts';
+import type { TasksOptions } from './commands/tasks.ts';
+import type { ConnectionOptions } from './connect.ts';
+import { EXEC_EXIT_HELP } from './exit-codes.ts';
+import type { Io } from './io.ts';
+import { type AskOptions, askOptions, connectionOptions, deliveryOptions, pageOptions } from './options.ts';
+import { collect, collectValue, parseCount, parseDuration } from './values.ts';
+
+/** An action for commander: runs with the options and the arguments, and keeps the exit code. */
+export type Action = <Options, Args extends unknown[]>(
+  run: (options: Options, ...args: Args) => Promise<number>,
+) => (...given: unknown[]) => Promise<void>;
+
+type Connection = ConnectionOptions;
+
+/** What a workload does. */
+export function addUsing(program: Command, io: Io, action: Action): void {
+  deliveryOptions(askOptions(connectionOptions(program.command('exec'))))
+    .description('run a command with the credentials of a task that ends when the command does')
+    .argument('<command...>', 'the command and its arguments, after --')
+    .passThroughOptions()
+    .addHelpText('after', EXEC_EXIT_HELP)
+    .action(
+      action(async (options: ExecOptions, command: string[]) =>
+        (await import('./commands/exec.ts')).exec(io, options, command),
+      ),
+    );
+  askOptions(connectionOptions(program.command('get')))
+    .description(
+      'open a task and print its credentials, as lines for a shell or as JSON; the task stays open',
+    )
+    .action(
+      action(async (options: Connection & AskOptions) =>
+        (await import('./commands/get.ts')).get(io, options),
+      ),
+    );
+  connectionOptions(program.command('complete'))
+    .description('end a task and its credentials')
+    .argument('[task]', 'its id (or HALLPASS_TASK, with HALLPASS_TASK_TOKEN)')
+    .option('--exit-status <status>', 'how the work ended', parseCount(0))
+    .action(
+      action(async (options: Connection, id?: string) =>
+        (await import('./commands/complete.ts')).complete(io, options, id),
+      ),
+    );
+  connectionOptions(program.command('grants'))
+    .description('show what you may have')
+    .action(
+      action(async (options: Connection) => (await import('./commands/grants.ts')).grants(io, options)),
+    );
+}
+
+/** What anybody reads of his own, and operators and auditors of all. */
+export function addReading(program: Command, io: Io, action: Action): void {
+  byIdentity(pageOptions(connectionOptions(program.command('tasks'))))
+    .description('show tasks, or one with its leases')
+    .argument('[task]', 'its id')
+    .addOption(new Option('--state <state>').choices(['open', 'ended']))
+    .option('--grant <name>')
+    .action(
+      action(async (options: TasksOptions, id?: string) =>
+        (await import('./commands/tasks.ts')).tasks(io, options, id),
+      ),
+    );
+  byIdentity(pageOptions(connectionOptions(program.command('leases'))))
+    .description('show leases, or one with all that is known of it')
+    .argument('[lease]', 'its id')
+    .addOption(new Option('--state <state>').choices(['minting', 'active', 'ending', 'ended']))
+    .option('--live', 'those that have not ended')
+    .option('--overdue', 'those that should have ended, and have not')
+    .addOption(new Option('--outcome <outcome>').choices(['revoked', 'denied', 'expired', 'never-minted']))
+    .option('--task <id>')
+    .option('--grant <name>')
+    .option('--target <name>')
+    .action(
+      action(async (options: LeasesOptions, id?: string) =>
+        (await import('./commands/leases.ts')).leases(io, options, id),
+      ),
+    );
+  byIdentity(pageOptions(connectionOptions(program.command('audit'))))
+    .description('show events of the log')
+    .option('--task <id>')
+    .option('--lease <id>')
+    .option('--grant <name>')
+    .option('--target <name>')
+    .option('--kind <kind>', 'for instance lease.ended')
+    .option('--since <instant>', 'for instance 2030-01-31T00:00:00.000Z')
+    .option('--until <instant>')
+    .addOption(new Option('--order <order>').choices(['oldest', 'newest']))
+    .action(
+      action(async (options: AuditOptions) => (await import('./commands/audit.ts')).audit(io, options)),
+    );
+}
+
+/** What operators and orchestrators do. */
+export function addRuling(program: Command, io: Io, action: Action): void {
+  connectionOptions(program.command('revoke'))
+    .description('end credentials now')
+    .argument('<lease...>', 'their ids')
+    .requiredOption('--reason <text>', 'why, for the log')
+    .action(
+      action(async (options: Connection & { reason: string }, ids: string[]) =>
+        (await import('./commands/revoke.ts')).revoke(io, options, ids),
+      ),
+    );
+  byIdentity(connectionOptions(program.command('explain')))
+    .description('show check by check why a request would be refused')
+    .option('--grant <name>', 'this grant alone')
+    .option('--claim <name=text>', 'claim of the identity, or name:=json; may be repeated', collectValue)
+    .option('--explain-token <file>', 'verify and explain the token in this file')
+    .option('--task <name>', 'name of the run')
+    .option('--purpose <text>')
+    .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)
+    .option('--credential <name>', 'credential; may be repeated', collect)
+    .option('--ttl <duration>', 'lifetime', parseDuration)
+    .action(
+      action(async (options: ExplainOptions) => (await import('./commands/explain.ts')).explain(io, options)),
+    );
+  addTaskGrants(program.command('task-grant').description('cut grants down to single runs'), io, action);
+}
+
+function addTaskGrants(group: Command, io: Io, action: Action): void {
+  byIdentity(connectionOptions(group.command('create')))
+    .description('cut a grant down to one run')
+    .requiredOption('--grant <name>', 'grant to cut from')
+    .requiredOption('--task <name>', 'the one name of the run')
+    .option('--param <name=text>', 'fixed parameter, or name:=json; may be repeated', collectValue)
+    .option('--credential <name>', 'only this credential; may be repeated', collect)
+    .option('--max-ttl <duration>', 'longest lifetime', parseDuration)
+    .requiredOption('--expires-in <duration>', 'how long it may be used', parseDuration)
+    .option('--uses <count>', 'how often it may be used', parseCount(1), 1)
+    .action(
+      action(async (options: TaskGrantOptions) =>
+        (await import('./commands/task-grant.ts')).createTaskGrant(io, options),
+      ),
+    );
+  connectionOptions(group.command('show'))
+    .description('show a task grant and how often it was used')
+    .argument('<id>')
+    .action(
+      action(async (options: Connection, id: string) =>
+        (await import('./commands/task-grant.ts')).showTaskGrant(io, options, id),
+      ),
+    );
+}
+
+function byIdentity(command: Command): Command {
+  return command
+    .option('--issuer <name>', 'issuer of the identity')
+    .option('--subject <subject>', 'its subject');
+}

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises';
+import type { ExplainRequest, Explanation } from '../../http/contract.ts';
+import type { Json } from '../../json.ts';
+import { type ConnectionOptions, connect } from '../connect.ts';
+import { EXIT } from '../exit-codes.ts';
+import { UsageError } from '../failure.ts';
+import type { Io } from '../io.ts';
+import { printJson, printTable, say } from '../output.ts';
+
+export interface ExplainOptions extends ConnectionOptions {
+  readonly grant?: string;
+  readonly issuer?: string;
+  readonly subject?: string;
+  readonly claim?: Readonly<Record<string, Json>>;
+  readonly explainToken?: string;
+  readonly task?: string;
+  readonly purpose?: string;
+  readonly param?: Readonly<Record<string, Json>>;
+  readonly credential?: readonly string[];
+  readonly ttl?: number;
+}
+
+/** Shows check by check what the policy says to a request. Done when a grant would allow it, otherwise "not allowed". */
+export async function explain(io: Io, options: ExplainOptions): Promise<number> {
+  const explanation = await connect(io, options).explain(await requestOf(options));
+  if (options.json) printJson(io, explanation);
+  else await printExplanation(io, explanation);
+  return explanation.grants.some(({ allowed }) => allowed) ? EXIT.done : EXIT.notAllowed;
+}
+
+async function requestOf(options: ExplainOptions): Promise<ExplainRequest> {
+  const { grant, task, purpose, ttl, issuer, subject, claim, explainToken } = options;
+  if ((issuer === undefined) !== (subject === undefined))
+    throw new UsageError('Cannot explain half an identity: give both --issuer and --subject');
+  return {
+    grant,
+    task,
+    purpose,
+    parameters: options.param as ExplainRequest['parameters'],
+    credentials: options.credential ? [...options.credential] : undefined,
+    ttl_seconds: ttl,
+    token: explainToken === undefined ? undefined : (await readFile(explainToken, 'utf8')).trim(),
+    identity:
+      issuer === undefined || subject === undefined
+        ? undefined
+        : { issuer, subject, claims: { sub: subject, ...(claim as Record<string, string> | undefined) } },
+  };
+}
+
+async function printExplanation(io: Io, { token, grants }: Explanation): Promise<void> {
+  if (token)
+    say(io, token.ok ? 'The token is good' : `The token is refused: ${token.reason}: ${token.detail}`);
+  const rows = grants.flatMap(({ grant, allowed, checks }) => [
+    [grant, allowed ? 'ALLOWED' : 'REFUSED', '', '', ''],
+    ...checks.map((check) => ['', check.ok ? 'ok' : 'NO', check.subject, check.expected, check.actual]),
+  ]);
+  await printTable(io, ['grant', 'verdict', 'check', 'expected', 'actual'], rows);
+}

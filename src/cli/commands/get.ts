@@ -1,0 +1,55 @@
+import type { Credential, TaskHandle } from '../../client/task.ts';
+import { type ConnectionOptions, connect } from '../connect.ts';
+import { postgresVariables } from '../credentials/postgres.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Io } from '../io.ts';
+import type { AskOptions } from '../options.ts';
+import { printJson, say, when } from '../output.ts';
+import { openRequest } from './open.ts';
+
+/** Prints the credentials of a new task that stays open: as shell lines for `eval`, or as JSON. */
+export async function get(io: Io, options: ConnectionOptions & AskOptions): Promise<number> {
+  const task = await connect(io, options).openTask(openRequest(options));
+  if (options.json) {
+    const credentials = task.credentials.map(({ name, lease, secret }) => ({ name, lease, secret }));
+    printJson(io, { task: task.task, token: task.token, credentials });
+  } else {
+    io.out(shellLines(task));
+  }
+  const { heartbeat_seconds: beat } = task.task;
+  const expiry = when(task.credentials.map(({ lease }) => lease.expires_at).toSorted()[0] ?? null);
+  say(
+    io,
+    `The task stays open until ${expiry}${beat === null ? '' : `, or ${beat} s without a heartbeat`}. End it with: hallpass complete (with HALLPASS_TASK and HALLPASS_TASK_TOKEN set as printed)`,
+  );
+  return EXIT.done;
+}
+
+function shellLines(task: TaskHandle): string {
+  const variables = Object.assign(
+    { HALLPASS_TASK: task.id, HALLPASS_TASK_TOKEN: task.token },
+    ...task.credentials.map((credential) => variablesOf(credential, task.credentials.length > 1)),
+  ) as Record<string, string>;
+  return Object.entries(variables)
+    .map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
+    .join('');
+}
+
+/** No file can be left behind, so the password is a variable. Of several credentials, each has its name before it. */
+function variablesOf({ name, secret }: Credential, several: boolean): Record<string, string> {
+  const prefix = several ? `${variableName(name)}_` : '';
+  const usual: Record<string, string> =
+    secret.type === 'postgres'
+      ? { ...postgresVariables(secret), PGPASSWORD: secret.values.password ?? '' }
+      : Object.fromEntries(Object.entries(secret.values).map(([key, value]) => [variableName(key), value]));
+  return Object.fromEntries(Object.entries(usual).map(([key, value]) => [`${prefix}${key}`, value]));
+}
+
+function variableName(text: string): string {
+  return text.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+}
+
+/** Quoted for a POSIX shell: nothing inside single quotes has a meaning. */
+function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { type Client, createClient } from '../client/client.ts';
+import { UsageError } from './failure.ts';
+import type { Io } from './io.ts';
+
+/** What every command that talks to a broker takes. */
+export interface ConnectionOptions {
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly tokenCommand?: string;
+  readonly insecureHttp?: true;
+  readonly json?: true;
+}
+
+/** A client for these options; `token` in place of the identity's, for a command that holds a task's. */
+export function connect(
+  io: Io,
+  options: ConnectionOptions,
+  {
+    token = identityToken(io, options),
+    maxAttempts,
+  }: { token?: () => Promise<string>; maxAttempts?: number } = {},
+): Client {
+  const url = options.url ?? io.env.HALLPASS_URL;
+  if (!url) throw new UsageError('Cannot tell where the broker is: give --url or set HALLPASS_URL');
+  try {
+    return createClient({
+      url,
+      token,
+      fetch: io.runtime.fetch,
+      sleep: io.runtime.sleep,
+      ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
+    });
+  } catch (error) {
+    throw new UsageError(message(error));
+  }
+}
+
+function identityToken(io: Io, options: ConnectionOptions): () => Promise<string> {
+  const { tokenCommand } = options;
+  if (tokenCommand !== undefined) return () => commandToken(tokenCommand);
+  const file = options.tokenFile ?? io.env.HALLPASS_TOKEN_FILE;
+  if (file) return () => fileToken(file);
+  const token = io.env.HALLPASS_TOKEN?.trim();
+  if (token) return async () => token;
+  throw new UsageError(
+    'Cannot prove who calls: give --token-file or --token-command, or set HALLPASS_TOKEN_FILE or HALLPASS_TOKEN',
+  );
+}
+
+async function fileToken(file: string): Promise<string> {
+  try {
+    return checked(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`Cannot read the identity token in ${JSON.stringify(file)}: ${message(error)}`);
+  }
+}
+
+const COMMAND_TIMEOUT_MS = 30_000;
+
+async function commandToken(command: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', command], { timeout: COMMAND_TIMEOUT_MS });
+    return checked(stdout);
+  } catch (error) {
+    // What it printed stays unsaid: it may hold half a token.
+    const status = (error as { code?: unknown }).code;
+    const why = typeof status === 'number' ? `it ended with ${status}` : 'it printed no token in time';
+    throw new UsageError(`Cannot get the identity token from --token-command: ${why}`);
+  }
+}
+
+function checked(text: string): string {
+  const token = text.trim();
+  if (token === '' || /\s/.test(token)) throw new Error('it does not hold one token');
+  return token;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,36 @@
+import { type Runtime, systemRuntime } from '../runtime.ts';
+
+/** The terminal, the environment and the signals, as one value. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly runtime: Runtime;
+  out(text: string): void;
+  err(text: string): void;
+  /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
+  readonly stdinIsTty: boolean;
+  cwd(): string;
+  /** Calls `handler` instead of dying; the answer undoes it. */
+  onSignal(signal: NodeJS.Signals, handler: () => void): () => void;
+  /** Calls `handler`, which must not wait, as the process exits, however that comes; the answer undoes it. */
+  onExit(handler: () => void): () => void;
+}
+
+/** The process itself. */
+export function processIo(): Io {
+  return {
+    env: process.env,
+    runtime: systemRuntime,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    stdinIsTty: process.stdin.isTTY === true,
+    cwd: () => process.cwd(),
+    onSignal(signal, handler) {
+      process.on(signal, handler);
+      return () => void process.off(signal, handler);
+    },
+    onExit(handler) {
+      process.on('exit', handler);
+      return () => void process.off('exit', handler);
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import type { Json } from '../json.ts';
+import { collect, collectPair, collectValue, parseCount, parseDuration } from './values.ts';
+
+/** What every command that talks to a broker takes. */
+export function connectionOptions(command: Command): Command {
+  return command
+    .option('--url <url>', 'address of the broker (or HALLPASS_URL)')
+    .option('--token-file <file>', 'file with the identity token (or HALLPASS_TOKEN_FILE, HALLPASS_TOKEN)')
+    .option('--token-command <command>', 'shell command that prints the identity token')
+    .option('--insecure-http', 'allow http: beyond loopback: tokens and secrets then travel in clear')
+    .option('--json', 'print JSON');
+}
+
+/** What opens a task. */
+export interface AskOptions {
+  readonly grant: string;
+  readonly task: string;
+  readonly purpose?: string;
+  readonly param?: Readonly<Record<string, Json>>;
+  readonly credential?: readonly string[];
+  readonly ttl?: number;
+  readonly taskGrant?: string;
+}
+
+export function askOptions(command: Command): Command {
+  return command
+    .requiredOption('--grant <name>', 'grant to use')
+    .requiredOption('--task <name>', 'name of this run')
+    .option('--purpose <text>', 'what it is for, for the log')
+    .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
+    .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
+    .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)
+    .option('--task-grant <id>', 'task grant to use');
+}
+
+/** How credentials enter the environment. */
+export interface DeliveryOptions {
+  readonly prefix?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export function deliveryOptions(command: Command): Command {
+  return command
+    .option(
+      '--prefix <credential=PREFIX_>',
+      "begin a credential's variables so; may be repeated",
+      collectPair,
+    )
+    .option('--env <VARIABLE=credential.member>', 'set one more variable; may be repeated', collectPair);
+}
+
+/** What a list takes. */
+export interface PageOptions {
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+export function pageOptions(command: Command): Command {
+  return command
+    .option('--limit <count>', 'rows to show', parseCount(1))
+    .option('--cursor <cursor>', 'go on after an earlier page');
+}

@@ -1,0 +1,76 @@
+import { Command, CommanderError, Option } from 'commander';
+import { type Action, addReading, addRuling, addUsing } from './command-lines.ts';
+import { EXIT, EXIT_HELP } from './exit-codes.ts';
+import type { Io } from './io.ts';
+
+/** What the composition root puts behind the two commands that are a broker themselves. Each answers the exit code. */
+export interface ProgramParts {
+  readonly io: Io;
+  readonly version: string;
+  serve(options: { readonly config: string }): Promise<number>;
+  check(options: { readonly config: string; readonly json: boolean }): Promise<number>;
+}
+
+/** A command line that was understood, and its exit code once the command has run. */
+export interface Program {
+  readonly command: Command;
+  exitCode(): number;
+}
+
+/** Reads and runs a command line, without the program's own name. Answers the exit code; never rejects. */
+export async function runProgram(args: readonly string[], parts: ProgramParts): Promise<number> {
+  const { command, exitCode } = buildProgram(parts);
+  try {
+    await command.parseAsync(args, { from: 'user' });
+    return exitCode();
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const { reportFailure } = await import('./failure.ts');
+    return reportFailure(parts.io, error);
+  }
+}
+
+/** The commands. What they do is loaded when one of them runs: starting costs no more than reading the line. */
+export function buildProgram(parts: ProgramParts): Program {
+  let exitCode: number = EXIT.done;
+  const { io } = parts;
+  const action: Action =
+    <Options, Args extends unknown[]>(run: (options: Options, ...args: Args) => Promise<number>) =>
+    async (...given: unknown[]) => {
+      // Commander gives the arguments, then the options, then the command.
+      exitCode = await run(given.at(-2) as Options, ...(given.slice(0, -2) as Args));
+    };
+  const program = new Command('hallpass')
+    .description('Just-in-time credentials for one task')
+    .version(parts.version)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) })
+    .addHelpText('after', EXIT_HELP);
+  addBroker(program, parts, action);
+  addUsing(program, io, action);
+  addReading(program, io, action);
+  addRuling(program, io, action);
+  return { command: program, exitCode: () => exitCode };
+}
+
+const configOption = () =>
+  new Option('--config <file>', 'the configuration').env('HALLPASS_CONFIG').default('hallpass.yaml');
+
+function addBroker(program: Command, parts: ProgramParts, action: Action): void {
+  program
+    .command('serve')
+    .description('run a broker')
+    .addOption(configOption())
+    .action(action((options: { config: string }) => parts.serve(options)));
+  program
+    .command('check')
+    .description('read a configuration and report every fault in it')
+    .addOption(configOption())
+    .option('--json', 'print JSON')
+    .action(
+      action((options: { config: string; json?: true }) =>
+        parts.check({ config: options.config, json: options.json ?? false }),
+      ),
+    );
+}

@@ -1,0 +1,51 @@
+import { InvalidArgumentError } from 'commander';
+import type { Json } from '../json.ts';
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Whole seconds from `90`, `90s`, `15m`, `8h` or `1d`. */
+export function parseDuration(text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? [];
+  const seconds = Number(digits) * (UNITS[unit] ?? Number.NaN);
+  if (!(seconds >= 1)) throw new InvalidArgumentError('Write a duration such as 90s, 15m or 8h.');
+  return seconds;
+}
+
+/** An integer of at least `least`. */
+export function parseCount(least: number): (text: string) => number {
+  return (text) => {
+    if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+      throw new InvalidArgumentError(`Write a whole number of at least ${least}.`);
+    return Number(text);
+  };
+}
+
+/** Gathers `name=text` and `name:=json`: a value is a string unless it is written as JSON. Nothing is guessed. */
+export function collectValue(text: string, gathered: Record<string, Json> = {}): Record<string, Json> {
+  const [, name, asJson, value = ''] = /^([^=:]+)(:?)=(.*)$/s.exec(text) ?? [];
+  if (!name) throw new InvalidArgumentError('Write name=text, or name:=json.');
+  return { ...gathered, [name]: asJson ? parseJson(value) : value };
+}
+
+function parseJson(text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    throw new InvalidArgumentError('After := stands JSON, for instance rows:=100 or name:=\'"x"\'.');
+  }
+}
+
+/** Gathers `name=text`. */
+export function collectPair(
+  text: string,
+  gathered: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const [, name, value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (!name) throw new InvalidArgumentError('Write name=value.');
+  return { ...gathered, [name]: value };
+}
+
+/** Gathers a repeated option. */
+export function collect(text: string, gathered: readonly string[] = []): readonly string[] {
+  return [...gathered, text];
+}

@@ -1,0 +1,96 @@
+import type {
+  AuditPage,
+  AuditQuery,
+  AvailableGrant,
+  CreateTaskGrantRequest,
+  ExplainRequest,
+  Explanation,
+  Lease,
+  LeasePage,
+  LeasesQuery,
+  OpenTaskRequest,
+  OpenTaskResponse,
+  TaskGrant,
+  TaskPage,
+  TasksQuery,
+  TaskWithLeases,
+} from '../http/contract.ts';
+import { createSealKey } from './sealed.ts';
+import { completeTask, openedHandle, type TaskHandle } from './task.ts';
+import { type Call, createTransport, type TransportOptions } from './transport.ts';
+
+export interface ClientOptions extends TransportOptions {
+  /** Proves who calls. Asked for each attempt, so that it is always fresh. */
+  readonly token: () => Promise<string>;
+}
+
+export interface OpenOptions {
+  /** The name of this request, so that it can be repeated by another process; made up when left out. */
+  readonly idempotencyKey?: string;
+  /** Receives the secrets in the clear of the connection: a lost answer then costs a task. */
+  readonly unsealed?: boolean;
+  /** Stops the repetitions; a request that is under way is waited for. */
+  readonly signal?: AbortSignal;
+}
+
+/** Everything that the broker does, typed. All methods reject with `HallpassProblem` or `HallpassUnreachable`. */
+export interface Client {
+  /** Opens a task. The secrets come sealed for a key of this call, so that repeating it is safe. */
+  openTask(request: Omit<OpenTaskRequest, 'public_key'>, options?: OpenOptions): Promise<TaskHandle>;
+  completeTask(id: string, exitStatus?: number): Promise<TaskWithLeases>;
+  readTask(id: string): Promise<TaskWithLeases>;
+  listTasks(query?: TasksQuery): Promise<TaskPage>;
+  readLease(id: string): Promise<Lease>;
+  listLeases(query?: LeasesQuery): Promise<LeasePage>;
+  renewLease(id: string, ttlSeconds?: number): Promise<Lease>;
+  revokeLease(id: string, reason: string): Promise<Lease>;
+  grants(): Promise<readonly AvailableGrant[]>;
+  explain(request: ExplainRequest): Promise<Explanation>;
+  createTaskGrant(request: CreateTaskGrantRequest): Promise<TaskGrant>;
+  readTaskGrant(id: string): Promise<TaskGrant>;
+  audit(query?: AuditQuery): Promise<AuditPage>;
+}
+
+/** A client of one broker for one identity. Holds no connection of its own. */
+export function createClient(options: ClientOptions): Client {
+  const transport = createTransport(options);
+  const { token } = options;
+  const get = <T>(path: string, query: Call['query'] = {}) =>
+    transport<T>({ method: 'GET', path, query, token, repeat: 'always' });
+  const post = <T>(path: string, body: unknown, repeat: Call['repeat']) =>
+    transport<T>({ method: 'POST', path, body, token, repeat });
+  const at = (id: string) => encodeURIComponent(id);
+  return {
+    async openTask(request, { idempotencyKey = crypto.randomUUID(), unsealed = false, signal } = {}) {
+      const key = unsealed ? null : await createSealKey();
+      const opened = await transport<OpenTaskResponse>({
+        method: 'POST',
+        path: '/v1/tasks',
+        body: key ? { ...request, public_key: key.publicKey } : request,
+        headers: { 'idempotency-key': idempotencyKey },
+        token,
+        repeat: 'always',
+        signal,
+      });
+      return openedHandle(transport, opened, key);
+    },
+    completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
+    readTask: (id) => get(`/v1/tasks/${at(id)}`),
+    listTasks: (query) => get('/v1/tasks', query),
+    readLease: async (id) => (await get<{ lease: Lease }>(`/v1/leases/${at(id)}`)).lease,
+    listLeases: (query) => get('/v1/leases', query),
+    async renewLease(id, ttlSeconds) {
+      const body = ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds };
+      return (await post<{ lease: Lease }>(`/v1/leases/${at(id)}/renew`, body, 'always')).lease;
+    },
+    revokeLease: async (id, reason) =>
+      (await post<{ lease: Lease }>(`/v1/leases/${at(id)}/revoke`, { reason }, 'always')).lease,
+    grants: async () => (await get<{ grants: AvailableGrant[] }>('/v1/grants')).grants,
+    explain: (request) => post('/v1/explain', request, 'always'),
+    createTaskGrant: async (request) =>
+      (await post<{ task_grant: TaskGrant }>('/v1/task-grants', request, 'refused')).task_grant,
+    readTaskGrant: async (id) =>
+      (await get<{ task_grant: TaskGrant }>(`/v1/task-grants/${at(id)}`)).task_grant,
+    audit: (query) => get('/v1/audit', query),
+  };
+}

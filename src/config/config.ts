@@ -1,0 +1,61 @@
+import type { AccessRule } from '../grants/access.ts';
+import type { Grant } from '../grants/grant.ts';
+import type { AttestorKind } from '../identity/attestor.ts';
+import type { ProviderKind } from '../providers/provider.ts';
+import type { ConfigFault } from './report.ts';
+
+/** The configuration as the broker uses it: parsed once, checked, files and variables read. */
+export interface Config {
+  readonly path: string;
+  /** Names what is in force, for the log. Secrets are not in it. */
+  readonly digest: string;
+  readonly broker: BrokerConfig;
+  /** Null: the embedded store. The URL may hold a password. */
+  readonly database: { readonly url: string } | null;
+  readonly issuers: ReadonlyMap<string, ConfiguredIssuer>;
+  readonly targets: ReadonlyMap<string, ConfiguredTarget>;
+  readonly grants: ReadonlyMap<string, Grant>;
+  readonly access: readonly AccessRule[];
+  readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
+  /** What is allowed and not advised. */
+  readonly warnings: readonly ConfigFault[];
+}
+
+export interface BrokerConfig {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly name: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** PEM; `key` is a secret. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** Absolute. */
+  readonly stateDirectory: string;
+  /** What the configuration sets; the broker's own limits hold for the others. */
+  readonly limits: {
+    readonly bodyBytes?: number;
+    readonly requestsPerSecond?: number;
+    readonly mintingPerTarget?: number;
+    readonly endingPerTarget?: number;
+    readonly mintTimeoutSeconds?: number;
+    readonly endTimeoutSeconds?: number;
+  };
+}
+
+/** `kind.create(name, settings, runtime)` makes its attestor. */
+export interface ConfiguredIssuer {
+  readonly name: string;
+  readonly kind: AttestorKind;
+  readonly settings: unknown;
+}
+
+/** `kind.open(settings, context)` opens it. The settings may hold secrets. */
+export interface ConfiguredTarget {
+  readonly name: string;
+  readonly kind: ProviderKind;
+  readonly settings: unknown;
+  /** The scopes that grants ask of it, as they are written. */
+  readonly scopes: readonly unknown[];
+}
+
+/** The kinds by name, each loaded when it is first used. */
+export type Kinds<Kind> = Readonly<Record<string, () => Promise<Kind>>>;

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { ROLES } from '../grants/access.ts';
+import { duration } from '../grants/duration.ts';
+import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
+import { MAX_ENTRIES } from './limits.ts';
+
+/** How `hallpass.yaml` is written. What the kinds of issuers and targets say of themselves is in their own schemas. */
+
+const path = z.string().min(1).max(4096).meta({ typeName: 'path' });
+
+const entries = <T extends z.ZodType>(entry: T) =>
+  z.record(configName, entry).refine((all) => Object.keys(all).length <= MAX_ENTRIES, {
+    error: `Too many: write at most ${MAX_ENTRIES}`,
+  });
+
+const limits = z.strictObject({
+  body_bytes: z.int().min(1024).max(16_777_216).optional().meta({ description: 'Largest body of a request' }),
+  requests_per_second: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .meta({ description: 'Requests that one client may make' }),
+  minting_per_target: z
+    .int()
+    .min(1)
+    .max(1000)
+    .optional()
+    .meta({ description: 'Credentials that are made at one target at once' }),
+  ending_per_target: z
+    .int()
+    .min(1)
+    .max(1000)
+    .optional()
+    .meta({ description: 'Credentials that are ended at one target at once' }),
+  mint_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to mint' }),
+  end_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to end' }),
+});
+
+const broker = z.strictObject({
+  url: z
+    .url({
+      protocol: /^https?$/,
+      error: 'Cannot read this as a URL: write it like https://hallpass.example.com',
+    })
+    .meta({
+      description:
+        'Address of the broker as its clients know it, and the audience that their tokens should name',
+      typeName: 'URL',
+    }),
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, {
+      error: 'Write 1 to 63 of a-z, 0-9 and "-", beginning with a letter or digit',
+    })
+    .default('hallpass')
+    .meta({ description: 'Name of this installation in logs and metrics' }),
+  listen: z
+    .string()
+    .default('127.0.0.1:7420')
+    .meta({ description: 'Address and port to listen on', typeName: 'host:port' }),
+  tls: z
+    .strictObject({
+      cert_file: path.meta({ description: 'Certificate chain, PEM' }),
+      key_file: path.meta({ description: 'Its private key, PEM' }),
+    })
+    .optional()
+    .meta({ description: 'Serve HTTPS' }),
+  insecure_plain_http: z.literal(true).optional().meta({
+    description: 'Serve plain HTTP beyond loopback: only where a proxy on a private network ends TLS',
+  }),
+  state_directory: path
+    .default('.hallpass')
+    .meta({ description: 'Where the embedded database lives when there is no other' }),
+  limits: limits.optional().meta({ description: "Replaces the broker's own limits" }),
+});
+
+const database = z.strictObject({
+  url: z.string().meta({
+    description: 'Connection string of the Postgres that the broker keeps its state in',
+    secret: true,
+    typeName: 'postgres URL',
+  }),
+});
+
+const issuer = z.looseObject({
+  type: z.string().meta({ description: 'Kind of issuer, for instance `oidc`; its settings stand beside it' }),
+});
+const target = z.looseObject({
+  provider: z
+    .string()
+    .meta({ description: 'Kind of target, for instance `postgres`; its settings stand beside it' }),
+});
+
+const access = z.strictObject({
+  role: z.enum(ROLES).meta({ description: 'What they may do: end and explain, read, or cut task grants' }),
+  ...principalMatcher.shape,
+});
+
+const log = z.strictObject({
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .meta({ description: 'What is logged' }),
+});
+
+export const configSchema = z.strictObject({
+  broker: broker.meta({ description: 'The broker itself' }),
+  database: database.optional().meta({
+    description: 'Postgres to keep state in; without it the embedded one in `broker.state_directory`',
+  }),
+  issuers: entries(issuer)
+    .default({})
+    .meta({ description: 'Whose statements about identity are trusted, by name' }),
+  targets: entries(target).default({}).meta({ description: 'Where credentials are made, by name' }),
+  grants: entries(grantSchema).default({}).meta({ description: 'Who may do what, by name' }),
+  access: z
+    .array(access)
+    .max(MAX_ENTRIES)
+    .default([])
+    .meta({ description: 'Who may operate, audit and orchestrate' }),
+  log: log.prefault({}).meta({ description: 'The log on standard output' }),
+});
+export type RawConfig = z.output<typeof configSchema>;

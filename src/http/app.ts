@@ -1,0 +1,55 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Logger } from 'pino';
+import type { Verbs } from '../broker/verbs.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Border } from './endpoint.ts';
+import type { HttpLimits } from './limits.ts';
+import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
+import { createRateBound } from './rate.ts';
+import { addAuditRoutes } from './routes/audit.ts';
+import { addGrantRoutes } from './routes/grants.ts';
+import { addLeaseRoutes } from './routes/leases.ts';
+import { addSystemRoutes, type Readiness } from './routes/system.ts';
+import { addTaskGrantRoutes } from './routes/task-grants.ts';
+import { addTaskRoutes } from './routes/tasks.ts';
+
+export interface AppOptions {
+  readonly verbs: Verbs;
+  readonly runtime: Runtime;
+  readonly limits: HttpLimits;
+  readonly log: Logger;
+  readonly metrics: HttpMetrics;
+  /** Asked by `/readyz`. */
+  readonly ready: () => Promise<Readiness>;
+  readonly version: string;
+}
+
+export type App = OpenAPIHono<HttpEnv>;
+
+/** The whole HTTP border. It holds nothing between requests but the rate bounds. */
+export function createApp({ verbs, runtime, limits, log, metrics, ready, version }: AppOptions): App {
+  const app: App = new OpenAPIHono<HttpEnv>();
+  const border: Border = {
+    app,
+    verbs,
+    runtime,
+    requestIds: createRequestIds(runtime),
+    limits,
+    log,
+    metrics,
+    perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
+    perCaller: createRateBound(limits.perCaller, limits.maxRateKeys),
+    inFlight: { requests: 0, mints: 0 },
+  };
+  addTaskRoutes(border);
+  addLeaseRoutes(border);
+  addGrantRoutes(border);
+  addTaskGrantRoutes(border);
+  addAuditRoutes(border);
+  addSystemRoutes({ ...border, version, ready });
+  const noSuchRoute = observed(border, 'none', (_c, exchange) =>
+    problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
+  );
+  app.notFound(noSuchRoute);
+  return app;
+}

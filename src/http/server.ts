@@ -1,0 +1,141 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { getRequestListener, type HttpBindings } from '@hono/node-server';
+import type { Runtime } from '../runtime.ts';
+import type { ServerLimits } from './limits.ts';
+import { PROBLEMS } from './wire.ts';
+
+export interface ServeOptions {
+  readonly app: { fetch(request: Request, env: HttpBindings): Response | Promise<Response> };
+  readonly listen: { readonly host: string; readonly port: number };
+  /** PEM. Absent: plain HTTP, for loopback or behind something that ends TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly limits: ServerLimits;
+  readonly runtime: Runtime;
+}
+
+export interface RunningServer {
+  readonly address: { readonly host: string; readonly port: number; readonly url: string };
+  /**
+   * Takes no new connection, closes those that are idle, and lets what is being served finish: also a request whose
+   * client has gone. Past `graceMs` the connections are cut. Resolves with the number of requests that were still
+   * being served then: 0 means that nothing was cut.
+   */
+  stop(graceMs: number): Promise<number>;
+}
+
+/** Listens. Rejects when the address cannot be had. */
+export async function startServer(options: ServeOptions): Promise<RunningServer> {
+  const serving = new Serving(options.app);
+  const server = listener(options, serving);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.listen.port, options.listen.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const { address: host, port } = server.address() as AddressInfo;
+  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return {
+    address: { host, port, url: `${options.tls ? 'https' : 'http'}://${authority}` },
+    stop: (graceMs) => stop(server, serving, options.runtime, graceMs),
+  };
+}
+
+/** What is being served: the handlers, which outlive their clients, and the answers that are not sent yet. */
+class Serving {
+  readonly handle: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+  private readonly answers = new Set<ServerResponse>();
+  private handlers = 0;
+  private stopping = false;
+  private whenIdle: (() => void) | null = null;
+
+  constructor(app: ServeOptions['app']) {
+    const listen = getRequestListener(async (request, env) => {
+      this.handlers++;
+      try {
+        return await app.fetch(request, env as HttpBindings);
+      } finally {
+        this.handlers--;
+        if (this.handlers === 0) this.whenIdle?.();
+      }
+    });
+    this.handle = (incoming, outgoing) => {
+      this.answers.add(outgoing);
+      outgoing.once('close', () => this.answers.delete(outgoing));
+      if (this.stopping) outgoing.shouldKeepAlive = false;
+      void listen(incoming, outgoing);
+    };
+  }
+
+  get count(): number {
+    return this.handlers;
+  }
+
+  /** From now on every answer says `Connection: close`. Resolves when no handler is at work. */
+  async drained(): Promise<void> {
+    this.stopping = true;
+    for (const outgoing of this.answers) outgoing.shouldKeepAlive = false;
+    if (this.handlers > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
+  }
+}
+
+function listener({ tls, limits }: ServeOptions, serving: Serving): Server {
+  const options = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // How often the two timeouts above are looked at.
+    connectionsCheckingInterval: Math.max(50, Math.min(1000, limits.headersTimeoutMs / 2)),
+  };
+  const server = tls
+    ? createTlsServer({ ...options, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' }, serving.handle)
+    : createServer(options, serving.handle);
+  server.maxConnections = limits.maxConnections;
+  server.timeout = limits.idleTimeoutMs;
+  server.on('clientError', refuseConnection);
+  return server;
+}
+
+/** Answers what never became a request: too long a header, too slow a client, not HTTP. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy(error);
+    return;
+  }
+  const [status, code] = connectionFault(error.code);
+  const body = JSON.stringify({ type: `/docs#problem-${code}`, title: PROBLEMS[code].title, status, code });
+  socket.end(
+    `HTTP/1.1 ${status} ${PROBLEMS[code].title}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function connectionFault(errorCode: string | undefined): [number, 'too-large' | 'invalid-request'] {
+  switch (errorCode) {
+    case 'HPE_HEADER_OVERFLOW':
+      return [431, 'too-large'];
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return [413, 'too-large'];
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return [408, 'invalid-request'];
+    default:
+      return [400, 'invalid-request'];
+  }
+}
+
+async function stop(server: Server, serving: Serving, runtime: Runtime, graceMs: number): Promise<number> {
+  const finished = new AbortController();
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const done = Promise.all([closed, serving.drained()]);
+  const grace = runtime.sleep(graceMs, finished.signal).catch(() => {});
+  await Promise.race([done, grace]);
+  finished.abort();
+  const cut = serving.count;
+  server.closeAllConnections();
+  await closed;
+  return cut;
+}

@@ -1,0 +1,218 @@
+import type pg from 'pg';
+import { ProviderError } from '../../errors.ts';
+import type { Runtime } from '../../runtime.ts';
+import type { Ended, Ending } from '../provider.ts';
+import type { Connections } from './connections.ts';
+import {
+  COLLISIONS,
+  DEPENDENT_OBJECTS,
+  INSUFFICIENT_PRIVILEGE,
+  UNDEFINED_OBJECT,
+  vendorCode,
+} from './errors.ts';
+import { type EndPlan, endPlan } from './handle.ts';
+import { MAX_DROPS, MAX_WAITS } from './limits.ts';
+import { inFlightStatement, lookStatement, type Sight, sightIn } from './look.ts';
+import { disown, grantToOurselves, rollBackPrepared } from './remains.ts';
+import type { PostgresSettings } from './settings.ts';
+import { identifier } from './sql.ts';
+import { pause } from './waiting.ts';
+
+const DOING = 'end a login';
+
+/** What ending a login needs. */
+export interface EndContext {
+  readonly runtime: Runtime;
+  readonly settings: PostgresSettings;
+  readonly connections: Connections;
+}
+
+/** One call of `end`. */
+interface Call extends EndContext {
+  readonly role: string;
+  readonly plan: EndPlan;
+  readonly look: string;
+  readonly signal: AbortSignal;
+  /** Whether a mint can still be on its way to the target. */
+  readonly mintUnanswered: boolean;
+  /** What was found and done, for the evidence; it grows over all attempts of the call. */
+  readonly deeds: {
+    found: boolean;
+    readonly sessions: Set<number>;
+    readonly prepared: Set<string>;
+    /** How often `DROP OWNED` ran, by database. */
+    readonly disowned: Map<string, number>;
+  };
+}
+
+/**
+ * Ends a login: bars it, cuts its sessions, removes what it owns and holds in every database, and drops it. Each step
+ * is a transaction of its own, so that access is gone as early as can be and a step that fails undoes none before.
+ * Two processes may end one login at once: whoever finds it changed under him begins again.
+ */
+export async function end(context: EndContext, ending: Ending, signal: AbortSignal): Promise<Ended> {
+  const plan = endPlan(ending.handle, context.settings);
+  const call: Call = {
+    ...context,
+    signal,
+    plan,
+    role: identifier(ending.name),
+    look: lookStatement(ending.name, plan.oid),
+    mintUnanswered: plan.oid === null,
+    deeds: { found: false, sessions: new Set(), prepared: new Set(), disowned: new Map() },
+  };
+  for (let collisions = 0; ; collisions++) {
+    try {
+      await endOnce(call);
+      return ended(call);
+    } catch (error) {
+      if (collisions >= (COLLISIONS[vendorCode(error) ?? ''] ?? 0)) throw error;
+      await pause(call.runtime, collisions, DOING, signal);
+    }
+  }
+}
+
+async function endOnce(call: Call): Promise<void> {
+  let sight = await bar(call);
+  if (isGone(sight) && call.mintUnanswered && !call.deeds.found) {
+    await outwaitMint(call);
+    sight = await bar(call);
+  }
+  for (let drops = 0; !isGone(sight); drops++) {
+    if (drops === MAX_DROPS) {
+      throw new ProviderError(
+        'target-refused',
+        `Cannot ${DOING}: something is granted to it again and again`,
+      );
+    }
+    call.deeds.found = true;
+    sight = await cutSessions(call, sight);
+    await rollBackPrepared(call.connections, call.role, sight, call.signal);
+    for (const { gid } of sight.prepared) call.deeds.prepared.add(gid);
+    await disown(call, sight, call.deeds.disowned);
+    sight = await drop(call);
+  }
+}
+
+function isGone(sight: Sight): boolean {
+  return sight.oid === null && sight.sessions.length === 0;
+}
+
+/** Nobody can log in as it from now on. Looks after that is committed, in the same round trip. */
+function bar({ role, look, ...call }: Call): Promise<Sight> {
+  // It need not be on disk: if the server crashes, the sessions are gone with it, and we have not yet answered.
+  const sql = `BEGIN; SET LOCAL synchronous_commit TO off; ALTER ROLE ${role} NOLOGIN; COMMIT; ${look}`;
+  return onMain(call, (client) => queryOrLook(client, sql, look, [UNDEFINED_OBJECT]));
+}
+
+/** Drops it, and looks after that is committed. What came in between to stand in the way is for the next round. */
+function drop({ role, look, ...call }: Call): Promise<Sight> {
+  const sql = `BEGIN; DROP ROLE IF EXISTS ${role}; COMMIT; ${look}`;
+  return onMain(call, (client) => queryOrLook(client, sql, look, [DEPENDENT_OBJECTS]));
+}
+
+/** Runs a query that ends with a look; after one of these SQLSTATEs, which say that it has no effect, looks only. */
+async function queryOrLook(
+  client: pg.ClientBase,
+  sql: string,
+  look: string,
+  without: readonly string[],
+): Promise<Sight> {
+  try {
+    return sightIn(await client.query(sql));
+  } catch (error) {
+    if (!without.includes(vendorCode(error) ?? '')) throw error;
+    return sightIn(await client.query(`ROLLBACK; ${look}`));
+  }
+}
+
+/** Cuts sessions until none is left, and none can come that had passed the check of the login when it was barred. */
+async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
+  const expelled = await expelStarting(call, barred);
+  let sight = barred;
+  for (let waits = 0; ; waits++) {
+    if (sight.sessions.length === 0 && !sight.starting.some((pid) => expelled.has(pid))) return sight;
+    if (waits === MAX_WAITS) {
+      const left = sight.sessions.length || expelled.size;
+      throw new ProviderError('target-timeout', `Cannot ${DOING}: ${left} of its sessions do not end`);
+    }
+    if (sight.sessions.length > 0) await terminate(call, sight);
+    await pause(call.runtime, waits, DOING, call.signal);
+    sight = await onMain(call, async (client) => sightIn(await client.query(call.look)));
+  }
+}
+
+/**
+ * Cuts the sessions of this login among those that are starting, which do not show whose they are: as the login
+ * itself, which may cut its own and is forbidden to cut others.
+ */
+async function expelStarting(call: Call, { oid, starting }: Sight): Promise<Set<number>> {
+  const expelled = new Set<number>();
+  if (oid === null) return expelled;
+  for (const pid of starting) {
+    await onMain(call, async (client) => {
+      await grantToOurselves(client, call.role);
+      await client.query(`BEGIN; SET LOCAL ROLE ${call.role}`);
+      try {
+        await client.query(`SELECT pg_terminate_backend(${pid})`);
+        expelled.add(pid);
+        call.deeds.sessions.add(pid);
+      } catch (error) {
+        if (vendorCode(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+      }
+      await client.query('ROLLBACK');
+    });
+  }
+  return expelled;
+}
+
+async function terminate(call: Call, sight: Sight): Promise<void> {
+  await onMain(call, async (client) => {
+    await grantToOurselves(client, call.role);
+    await client.query(
+      `SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${sight.sessions.join(',')}]) pid`,
+    );
+  });
+  for (const pid of sight.sessions) call.deeds.sessions.add(pid);
+}
+
+/**
+ * Waits until no transaction that makes a role, begun by any broker, is open which was when we came. The guard of a
+ * mint is its last statement, and the lock on the roles is taken before: one that locks after we looked finds its
+ * window passed, and one that locked before is waited for.
+ */
+async function outwaitMint(call: Call): Promise<void> {
+  let waitedFor: Set<string> | null = null;
+  for (let waits = 0; ; waits++) {
+    const open: string[] = await onMain(call, async (client) => {
+      const { rows } = await client.query(inFlightStatement);
+      return rows.map((row: { transaction: string }) => row.transaction);
+    });
+    waitedFor ??= new Set(open);
+    if (!open.some((transaction) => waitedFor?.has(transaction))) return;
+    if (waits === MAX_WAITS) {
+      throw new ProviderError('target-timeout', `Cannot ${DOING}: it may still be in the making`);
+    }
+    await pause(call.runtime, waits, DOING, call.signal);
+  }
+}
+
+function onMain<T>(
+  { connections, settings, signal }: Omit<Call, 'role' | 'look'>,
+  work: (client: pg.ClientBase) => Promise<T>,
+): Promise<T> {
+  return connections.run(settings.database, DOING, signal, work);
+}
+
+function ended({ deeds }: Call): Ended {
+  return {
+    found: deeds.found,
+    evidence: {
+      login: deeds.found ? 'dropped' : 'absent',
+      sessions_terminated: deeds.sessions.size,
+      sessions_left: 0,
+      databases_cleaned: [...deeds.disowned.keys()],
+      prepared_transactions_rolled_back: deeds.prepared.size,
+    },
+  };
+}

@@ -1,0 +1,248 @@
+import { fileURLToPath } from 'node:url';
+import pino, { type Logger } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Broker } from './broker/broker.ts';
+import { createVerbs } from './broker/create-verbs.ts';
+import { prometheusObserver } from './broker/metrics.ts';
+import { createLane, type LiveTarget } from './broker/targets.ts';
+import { readConfig } from './check.ts';
+import type { Config } from './config/config.ts';
+import { HallpassError } from './errors.ts';
+import { createApp } from './http/app.ts';
+import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
+import { prometheusMetrics } from './http/metrics.ts';
+import { type RunningServer, startServer } from './http/server.ts';
+import { type BrokerLimits, defaultLimits } from './limits.ts';
+import { createReaper } from './reaper/reaper.ts';
+import { runSweeps } from './reaper/sweep.ts';
+import { runWatch, watchLateness } from './reaper/watch.ts';
+import { type Runtime, systemRuntime } from './runtime.ts';
+import { createCommitter } from './store/commit.ts';
+import { type Database, openDatabase } from './store/database.ts';
+import { databaseClock, installationMark } from './store/installation.ts';
+import { targetsWithLiveLeases } from './store/leases.ts';
+import { migrate } from './store/migrate.ts';
+import { ensureQuotas } from './store/quotas.ts';
+
+const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
+
+/** How long a stop waits for requests that are being served: longer than any verb waits for a target. */
+const STOP_GRACE_MS = 45_000;
+
+/** `hallpass serve`: a whole broker in this process, until SIGTERM or SIGINT. Answers the exit code. */
+export async function serveCommand(path: string, version: string): Promise<number> {
+  const config = await readConfig(path);
+  if (config === null) return 2;
+  const log = pino({ level: config.log.level, base: { name: config.broker.name } });
+  const running = await startBroker(config, systemRuntime, log, version);
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  log.info({ signal }, 'stopping');
+  await running.stop();
+  return 0;
+}
+
+/** A broker that serves. */
+export interface RunningBroker {
+  readonly url: string;
+  /** Takes no new requests, finishes those it has and the endings that it began, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+/** Builds what is concrete, recovers what an earlier process left, and then serves. */
+export async function startBroker(
+  config: Config,
+  runtime: Runtime,
+  log: Logger,
+  version: string,
+): Promise<RunningBroker> {
+  const database = await openDatabase({
+    url: config.database?.url ?? null,
+    directory: config.broker.stateDirectory,
+  });
+  try {
+    await migrate(database, MIGRATIONS);
+    return await startOver(database, config, runtime, log, version);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function startOver(
+  database: Database,
+  config: Config,
+  runtime: Runtime,
+  log: Logger,
+  version: string,
+): Promise<RunningBroker> {
+  await refuseForgottenTargets(database, config);
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  let wakeReaper = () => {};
+  const broker = await composeBroker(database, config, runtime, log, registry, () => wakeReaper());
+  const reaper = createReaper(broker);
+  wakeReaper = reaper.wake;
+  await broker.committer.commit({
+    events: [
+      {
+        kind: 'broker.started',
+        actor: { kind: 'system' },
+        about: {},
+        data: { configuration: config.digest, version },
+      },
+    ],
+  });
+  // What fell due while nobody ran is ended before anything new is issued.
+  while ((await reaper.tick()) > 0);
+
+  const stopping = new AbortController();
+  watchLateness(broker, registry);
+  const loops = [
+    reaper.run(stopping.signal),
+    runSweeps(broker, stopping.signal),
+    runWatch(broker, stopping.signal),
+  ];
+  const server = await listen(broker, config, registry, version, stopping.signal);
+  log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
+  return {
+    url: server.address.url,
+    async stop() {
+      const cut = await server.stop(STOP_GRACE_MS);
+      if (cut > 0) log.warn({ requests: cut }, 'requests were cut; their leases end by themselves');
+      stopping.abort();
+      await Promise.all(loops);
+      await Promise.all([...broker.targets.values()].map(({ target }) => target.close()));
+      await database.close();
+    },
+  };
+}
+
+/** A target that still holds live leases cannot be left out: nobody could end them (facts of others, 43). */
+async function refuseForgottenTargets(database: Database, config: Config): Promise<void> {
+  const forgotten = (await targetsWithLiveLeases(database)).filter((name) => !config.targets.has(name));
+  if (forgotten.length === 0) return;
+  const names = forgotten.map((name) => `"${name}"`).join(', ');
+  throw new HallpassError(
+    'config-invalid',
+    `Cannot start: leases are live at ${names}, which the configuration does not name; restore it until they have ended`,
+  );
+}
+
+async function composeBroker(
+  database: Database,
+  config: Config,
+  runtime: Runtime,
+  log: Logger,
+  registry: Registry,
+  wakeReaper: () => void,
+): Promise<Broker> {
+  const limits = brokerLimits(config);
+  const mark = `hp_${await installationMark(database, runtime)}_`;
+  await ensureQuotas(database, limitedGrants(config), runtime.now());
+  const targets = new Map<string, LiveTarget>();
+  for (const [name, { kind, settings }] of config.targets) {
+    targets.set(name, {
+      name,
+      kind,
+      target: kind.open(settings, { runtime, target: name, mark }),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+    });
+  }
+  return {
+    runtime,
+    database,
+    committer: createCommitter(database, runtime),
+    attestors: [...config.issuers].map(([name, { kind, settings }]) => kind.create(name, settings, runtime)),
+    grants: config.grants,
+    targets,
+    access: config.access,
+    mark,
+    limits,
+    log,
+    observe: prometheusObserver(registry),
+    wakeReaper,
+  };
+}
+
+function limitedGrants({ grants }: Config): string[] {
+  return [...grants.values()]
+    .filter(({ limits }) => limits.liveLeases !== null || limits.issuesPerHour !== null)
+    .map(({ name }) => name);
+}
+
+/** The margin between the end of a mint's time and the end of its window: for clocks that differ. */
+const WINDOW_MARGIN_MS = defaultLimits.mintWindowMs - defaultLimits.mintTimeoutMs;
+
+function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
+  const mintTimeoutMs = (limits.mintTimeoutSeconds ?? defaultLimits.mintTimeoutMs / 1000) * 1000;
+  const endTimeoutMs = (limits.endTimeoutSeconds ?? defaultLimits.endTimeoutMs / 1000) * 1000;
+  return {
+    ...defaultLimits,
+    mintTimeoutMs,
+    mintWindowMs: mintTimeoutMs + WINDOW_MARGIN_MS,
+    endTimeoutMs,
+    claimMs: Math.max(defaultLimits.claimMs, endTimeoutMs * 2),
+    mintConcurrency: limits.mintingPerTarget ?? defaultLimits.mintConcurrency,
+    endConcurrency: limits.endingPerTarget ?? defaultLimits.endConcurrency,
+  };
+}
+
+function httpLimits({ broker: { limits } }: Config): HttpLimits {
+  const perSecond = limits.requestsPerSecond;
+  return {
+    ...defaultHttpLimits,
+    maxBodyBytes: limits.bodyBytes ?? defaultHttpLimits.maxBodyBytes,
+    ...(perSecond === undefined ? {} : { perCaller: rate(perSecond), perAddress: rate(perSecond * 5) }),
+  };
+}
+
+function rate(perSecond: number): Rate {
+  return { perSecond, burst: perSecond * 5 };
+}
+
+async function listen(
+  broker: Broker,
+  config: Config,
+  registry: Registry,
+  version: string,
+  stopping: AbortSignal,
+): Promise<RunningServer> {
+  const { runtime, log } = broker;
+  const app = createApp({
+    verbs: createVerbs(broker),
+    runtime,
+    limits: httpLimits(config),
+    log,
+    metrics: prometheusMetrics(registry),
+    ready: () => readiness(broker, stopping),
+    version,
+  });
+  return startServer({
+    app,
+    listen: config.broker.listen,
+    ...(config.broker.tls === null ? {} : { tls: config.broker.tls }),
+    limits: defaultServerLimits,
+    runtime,
+  });
+}
+
+/** Ready to issue: the store answers, and its clock agrees with ours. */
+async function readiness(broker: Broker, stopping: AbortSignal) {
+  if (stopping.aborted) return { ready: false, reasons: ['stopping'] };
+  try {
+    const before = broker.runtime.now();
+    const theirs = await databaseClock(broker.database);
+    const ours = (before + broker.runtime.now()) / 2;
+    const offMs = Math.round(Math.abs(theirs - ours));
+    if (offMs <= broker.limits.clockToleranceMs) return { ready: true, reasons: [] };
+    return {
+      ready: false,
+      reasons: [`this clock and the store's differ by ${offMs} ms: set one of them right`],
+    };
+  } catch {
+    return { ready: false, reasons: ['the store does not answer'] };
+  }
+}

@@ -1,0 +1,38 @@
+import type { Io } from '../../../src/cli/io.ts';
+import { type Runtime, systemRuntime } from '../../../src/runtime.ts';
+
+/** A terminal that keeps what is written to it, and signals that the test sends. */
+export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtime> = {}) {
+  const written = { out: '', err: '' };
+  const handlers = new Map<NodeJS.Signals, Set<() => void>>();
+  const exits = new Set<() => void>();
+  const io: Io = {
+    env: { PATH: process.env.PATH, ...env },
+    runtime: { ...systemRuntime, ...runtime },
+    out: (text) => {
+      written.out += text;
+    },
+    err: (text) => {
+      written.err += text;
+    },
+    stdinIsTty: false,
+    cwd: () => process.cwd(),
+    onSignal(signal, handler) {
+      const set = handlers.get(signal) ?? new Set();
+      handlers.set(signal, set.add(handler));
+      return () => void set.delete(handler);
+    },
+    onExit(handler) {
+      exits.add(handler);
+      return () => void exits.delete(handler);
+    },
+  };
+  return {
+    io,
+    written,
+    send: (signal: NodeJS.Signals) => {
+      for (const handler of handlers.get(signal) ?? []) handler();
+    },
+    listeners: () => [...handlers.values()].reduce((sum, set) => sum + set.size, exits.size),
+  };
+}

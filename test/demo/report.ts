@@ -1,0 +1,44 @@
+/** One thing that the story claims, and whether it is so. */
+export interface Fact {
+  readonly chapter: string;
+  readonly claim: string;
+  readonly ok: boolean;
+  readonly seen: string;
+  /** Milliseconds from the start of its chapter. */
+  readonly afterMs: number;
+}
+
+/** Collects the facts of the story, and tells them on a terminal as they come. */
+export interface Reporter {
+  readonly facts: readonly Fact[];
+  /** Begins a chapter; what is claimed next belongs to it, unless it names another. */
+  chapter(title: string): Chapter;
+}
+
+export interface Chapter {
+  /** States what must be so. The story goes on when it is not, and the demo then fails. */
+  claim(claim: string, ok: boolean, seen?: string): void;
+}
+
+export function createReporter(print: (text: string) => void): Reporter {
+  const facts: Fact[] = [];
+  let telling = '';
+  return {
+    facts,
+    chapter(title) {
+      const startedAt = performance.now();
+      return {
+        claim(claim, ok, seen = '') {
+          // Chapters may run side by side: each claim stands under its own title.
+          if (telling !== title) print(`\n${title}`);
+          telling = title;
+          const afterMs = Math.round(performance.now() - startedAt);
+          facts.push({ chapter: title, claim, ok, seen, afterMs });
+          print(
+            `  ${ok ? 'ok  ' : 'FAIL'} ${claim}${seen && ` (${seen})`}  ${(afterMs / 1000).toFixed(2)} s`,
+          );
+        },
+      };
+    },
+  };
+}

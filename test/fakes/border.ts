@@ -1,0 +1,42 @@
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { createApp } from '../../src/http/app.ts';
+import { defaultHttpLimits, type HttpLimits } from '../../src/http/limits.ts';
+import { prometheusMetrics } from '../../src/http/metrics.ts';
+import { type FakeClock, fakeClock } from './clock.ts';
+import { type FakeOptions, FakeVerbs } from './verbs.ts';
+
+/** The real app over the broker in memory, with everything that it logs. */
+export function fakeBorder(
+  options: Partial<FakeOptions> & {
+    limits?: Partial<HttpLimits>;
+    clock?: FakeClock;
+    readiness?: { ready: boolean; reasons: string[] };
+  } = {},
+) {
+  const clock = options.clock ?? fakeClock();
+  const verbs = new FakeVerbs({ runtime: clock, ...options });
+  const lines: string[] = [];
+  const app = createApp({
+    verbs,
+    runtime: clock,
+    limits: { ...defaultHttpLimits, ...options.limits },
+    log: pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }),
+    metrics: prometheusMetrics(new Registry()),
+    ready: async () => options.readiness ?? { ready: true, reasons: [] },
+    version: '1.2.3',
+  });
+  return { app, verbs, clock, lines };
+}
+
+export function post(body: unknown, token: string, headers: Record<string, string> = {}): RequestInit {
+  return {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  };
+}
+
+export function get(token: string): RequestInit {
+  return { headers: { authorization: `Bearer ${token}` } };
+}
