@@ -120,6 +120,16 @@ export type EventBody =
         readonly expiresAt: string;
       };
     }
+  | {
+      readonly kind: 'kill.ordered';
+      readonly data: { readonly id: string; readonly reason: string; readonly match: Json };
+    }
+  /** All that the kill matches has been made due. */
+  | {
+      readonly kind: 'kill.marked';
+      readonly data: { readonly id: string; readonly tasks: number; readonly leases: number };
+    }
+  | { readonly kind: 'block.lifted'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** How a lease ended, truthfully (invariant 3). */

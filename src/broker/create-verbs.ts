@@ -2,6 +2,7 @@ import { isStorable, type Json } from '../json.ts';
 import type { Broker } from './broker.ts';
 import { availableGrants, explain } from './explain.ts';
 import { identify } from './identify.ts';
+import { kill, liftBlock, listBlocks, readKill } from './kill.ts';
 import { addCredentials, openTask } from './open.ts';
 import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts';
 import { refuse } from './refuse.ts';
@@ -42,6 +43,11 @@ export function createVerbs(broker: Broker): Verbs {
       storable(caller, 'renew-lease', leaseId, () => renewLease(broker, caller, leaseId, ttlSeconds)),
     revokeLease: (caller, leaseId, reason) =>
       storable(caller, 'revoke-lease', [leaseId, reason], () => revokeLease(broker, caller, leaseId, reason)),
+    kill: (caller, ask) => storable(caller, 'kill', ask, () => kill(broker, caller, ask)),
+    readKill: (caller, id) => storable(caller, 'read-kill', id, () => readKill(broker, caller, id)),
+    listBlocks: (caller) => listBlocks(broker, caller),
+    liftBlock: (caller, id, reason) =>
+      storable(caller, 'lift-block', [id, reason], () => liftBlock(broker, caller, id, reason)),
     availableGrants: (caller) => availableGrants(broker, caller),
     explain: (caller, ask) => storable(caller, 'read-explanation', ask, () => explain(broker, caller, ask)),
     createTaskGrant: (caller, ask) =>

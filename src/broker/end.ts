@@ -33,27 +33,29 @@ export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Pro
     if (task === null || task.state === 'ended') return;
     const now = broker.runtime.now();
     if (end.stillHolds && !end.stillHolds(task, now)) return;
+    // A kill came first, if it did: its reason stands.
+    const reason = task.endReason ?? end.reason;
     const leases = (await leasesOfTask(broker.database, taskId)).filter(isUnended);
-    const begun = leases.map((lease) => beginEnding(broker, lease, end.reason, now, holdOn(lease, end)));
+    const begun = leases.map((lease) => beginEnding(broker, lease, reason, now, holdOn(lease, end)));
     const ended: TaskRow = {
       ...task,
       state: 'ended',
       endedAt: now,
-      endReason: end.reason,
+      endReason: reason,
       exitStatus: end.exitStatus,
     };
     const result = await broker.committer.commit({
       changedTask: ended,
       changedLeases: begun,
       events: [
-        ...missedEvent(task, end.reason),
+        ...missedEvent(task, reason),
         {
           kind: 'task.ended',
           actor: end.actor,
           about: aboutTask(task),
-          data: { reason: end.reason, exitStatus: end.exitStatus },
+          data: { reason, exitStatus: end.exitStatus },
         },
-        ...begun.map((lease) => endingEvent(lease, end.actor, end.reason)),
+        ...begun.map((lease) => endingEvent(lease, end.actor)),
       ],
     });
     if (!result.ok) continue;
@@ -85,7 +87,7 @@ export async function endLease(
     const begun = beginEnding(broker, lease, end.reason, broker.runtime.now(), 'free');
     const result = await broker.committer.commit({
       changedLeases: [begun],
-      events: [endingEvent(begun, end.actor, end.reason, end.note)],
+      events: [endingEvent(begun, end.actor, end.note)],
     });
     if (result.ok) return isOurs(begun) ? settle(broker, committed(begun)) : committed(begun);
   }
@@ -127,10 +129,11 @@ export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<voi
     return;
   }
   if (reason === 'abandoned' && (await endUndelivered(broker, claimed, reason))) return;
+  if (reason === 'killed' && (await endKilled(broker, claimed))) return;
   const begun = beginEnding(broker, claimed, reason, now, 'claimed');
   const result = await broker.committer.commit({
     changedLeases: [begun],
-    events: [endingEvent(begun, { kind: 'system' }, reason)],
+    events: [endingEvent(begun, { kind: 'system' })],
   });
   if (result.ok) await settle(broker, committed(begun));
 }
@@ -142,6 +145,15 @@ export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<voi
 async function endUndelivered(broker: Broker, claimed: LeaseRow, reason: EndReason): Promise<boolean> {
   const task = await readTask(broker.database, claimed.taskId);
   if (task?.state !== 'open' || task.openedAt !== claimed.createdAt) return false;
+  await endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' }, claimed });
+  return true;
+}
+
+/** Where a kill is about the whole task, the task ends with all that it has. Answers whether it is. */
+async function endKilled(broker: Broker, claimed: LeaseRow): Promise<boolean> {
+  const task = await readTask(broker.database, claimed.taskId);
+  if (task?.state !== 'open' || task.endReason === null) return false;
+  const { endReason: reason } = task;
   await endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' }, claimed });
   return true;
 }
@@ -186,12 +198,16 @@ function beginEnding(broker: Broker, lease: LeaseRow, reason: EndReason, now: nu
   });
 }
 
-function endingEvent(lease: LeaseRow, actor: Actor, reason: EndReason, note?: string): NewEvent {
+/** Says that a lease begins to end, for the reason that it has by then. */
+function endingEvent(lease: LeaseRow, actor: Actor, note?: string): NewEvent {
+  const reason = lease.endReason ?? 'expired';
   const data = note === undefined ? { reason } : { reason, note };
   return { kind: 'lease.ending', actor, about: aboutLease(lease), data };
 }
 
 async function dueReason(broker: Broker, lease: LeaseRow, now: number): Promise<EndReason | 'not-due'> {
+  // A kill made it due.
+  if (lease.endReason !== null) return lease.endReason;
   if (lease.state === 'minting') return 'abandoned';
   if (lease.expiresAt <= now) return 'expired';
   const task = await readTask(broker.database, lease.taskId);

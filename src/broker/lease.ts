@@ -11,6 +11,7 @@ import type { LeaseRow } from '../store/rows.ts';
  *
  * `dueAt` says when the reaper must look: while minting at the end of the mint window, while active at the earlier of
  * expiry and heartbeat deadline, while ending at the next attempt. Whoever works on a lease moves it forward first.
+ * A kill leaves the state to the reaper as well: it gives the lease its `endReason` and makes it due.
  */
 const ALLOWED = {
   issue: ['minting'],
@@ -98,7 +99,8 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
       return {
         ...lease,
         state: 'ending',
-        endReason: action.reason,
+        // That of a kill, if it was made due by one.
+        endReason: lease.endReason ?? action.reason,
         endingSince: action.at,
         dueAt: action.dueAt,
         attempts: action.attempts,
@@ -115,7 +117,7 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
       return {
         ...lease,
         state: 'ended',
-        endReason: action.reason ?? lease.endReason,
+        endReason: lease.endReason ?? action.reason ?? null,
         endingSince: lease.endingSince ?? action.at,
         dueAt: null,
         endedAt: action.at,

@@ -1,3 +1,4 @@
+import type { NewEvent } from '../audit/event.ts';
 import { HallpassError, mayHaveTakenEffect, ProviderError } from '../errors.ts';
 import { isStorable, type Json, storable } from '../json.ts';
 import type { Minted, Terms } from '../providers/provider.ts';
@@ -172,15 +173,28 @@ async function handOver(broker: Broker, leaseId: string, minted: Minted): Promis
   const lapsesAt = Number.isSafeInteger(Math.trunc(minted.expiresAt)) ? minted.expiresAt : 0;
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const lease = await readLease(broker.database, leaseId);
-    if (lease?.state !== 'ending' || lease.evidence !== null) return;
+    if (lease === null || !['minting', 'ending'].includes(lease.state) || lease.evidence !== null) return;
     const now = broker.runtime.now();
+    // Still minting, and not let into being: a kill came between. Whoever ends it next needs the handle.
+    const begins = lease.state === 'minting';
+    const ending = begins ? beginEndingOf(lease, now) : lease;
     const expiresAt = Math.max(lease.expiresAt, lapsesAt);
-    const changed = changeLease(lease, { do: 'postpone', dueAt: now, handle, expiresAt });
-    if ((await broker.committer.commit({ changedLeases: [changed], events: [] })).ok) {
+    const changed = changeLease(ending, { do: 'postpone', dueAt: now, handle, expiresAt });
+    const events = begins ? [killedEvent(ending)] : [];
+    if ((await broker.committer.commit({ changedLeases: [changed], events })).ok) {
       broker.wakeReaper();
       return;
     }
   }
+}
+
+function beginEndingOf(lease: LeaseRow, now: number): LeaseRow {
+  return changeLease(lease, { do: 'begin-ending', reason: 'killed', at: now, dueAt: now, attempts: 0 });
+}
+
+function killedEvent(lease: LeaseRow): NewEvent {
+  const reason = lease.endReason ?? 'killed';
+  return { kind: 'lease.ending', actor: { kind: 'system' }, about: aboutLease(lease), data: { reason } };
 }
 
 /** The part of a commit that takes an ended lease out of its grant's count. */

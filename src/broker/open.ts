@@ -4,7 +4,7 @@ import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
-import type { QuotaUse, Unit } from '../store/commit.ts';
+import type { Conflict, QuotaUse, Unit } from '../store/commit.ts';
 import { grantQuota } from '../store/quotas.ts';
 import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
@@ -15,7 +15,7 @@ import { endLease, endTask, waitAtMost } from './end.ts';
 import { newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
-import type { Refusal } from './refusal.ts';
+import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { repeatTask } from './repeat.ts';
 import { type Seal, sealFor } from './seal.ts';
@@ -204,6 +204,8 @@ function tooLate(
 export function hasEnded(task: TaskRow, now: number): boolean {
   return (
     task.state === 'ended' ||
+    // A kill made it due.
+    task.endReason !== null ||
     task.expiresAt <= now ||
     (task.heartbeatDueAt ?? Number.POSITIVE_INFINITY) <= now
   );
@@ -423,8 +425,10 @@ function idempotencyKeyOf(
   return key === null ? null : digestJson([caller.principal.issuer, caller.principal.subject, key]);
 }
 
-export function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {
+export function conflictRefusal(conflict: Conflict): Refusal {
   switch (conflict) {
+    case 'blocked':
+      return BLOCKED;
     case 'limit':
       return { reason: 'limit-reached', detail: 'A limit of the grant is reached', retryAfterMs: 10_000 };
     case 'replayed':

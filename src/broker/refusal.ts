@@ -28,3 +28,9 @@ export type Refusal =
   | { readonly reason: 'target-unavailable'; readonly detail: string; readonly retryAfterMs: number }
   /** The target did not mint; whatever it may have made is being ended. */
   | { readonly reason: 'mint-failed'; readonly detail: string };
+
+/** Something that a kill keeps out was to begin or to be kept alive. */
+export const BLOCKED: Refusal = {
+  reason: 'not-allowed',
+  detail: 'block: a kill keeps this out until its block is lifted',
+};

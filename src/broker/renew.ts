@@ -1,5 +1,6 @@
 import { ok, type Result } from '../result.ts';
 import { withDeadline } from '../runtime.ts';
+import type { Conflict } from '../store/commit.ts';
 import { readLease } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
@@ -8,7 +9,7 @@ import { actorOf, type Broker, instant } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS, describe } from './mint.ts';
 import { askOf, hasEnded, permit } from './open.ts';
-import type { Refusal } from './refusal.ts';
+import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { LiveTarget } from './targets.ts';
 import { changedMeanwhile } from './task.ts';
@@ -49,7 +50,7 @@ async function renewAsItStands(
   const now = broker.runtime.now();
   const task = await readTask(broker.database, lease.taskId);
   if (task === null || hasEnded(task, now)) return no({ reason: 'task-ended', detail: 'The task has ended' });
-  if (lease.state !== 'active' || lease.expiresAt <= now) {
+  if (lease.state !== 'active' || lease.endReason !== null || lease.expiresAt <= now) {
     return no({ reason: 'lease-ended', detail: `The lease is ${lease.state}` });
   }
   const live = broker.targets.get(lease.target);
@@ -75,7 +76,8 @@ async function renewAsItStands(
   const expiresAt = Math.min(now + credential.ttlSeconds * 1000, capAt);
   if (expiresAt > lease.expiresAt) {
     const renewed = await commitRenewal(broker, caller, lease, task, expiresAt, decision.grantVersion);
-    return renewed === null ? 'changed' : extendAtTarget(broker, renewed, live, no);
+    if (!renewed.ok) return renewed.error === 'blocked' ? no(BLOCKED) : 'changed';
+    return extendAtTarget(broker, renewed.value, live, no);
   }
   if (lease.expiresAt >= capAt && lease.lastError === null) {
     const detail = `The lease is at its cap, ${instant(capAt)}: open a new task`;
@@ -85,7 +87,7 @@ async function renewAsItStands(
   return extendAtTarget(broker, lease, live, no);
 }
 
-/** The lease with its later expiry, or null when somebody else changed it first. */
+/** The lease with its later expiry, or why it has none: somebody else changed it first, or a kill keeps it out. */
 async function commitRenewal(
   broker: Broker,
   caller: Caller,
@@ -93,7 +95,7 @@ async function commitRenewal(
   task: TaskRow,
   expiresAt: number,
   grantVersion: string,
-): Promise<LeaseRow | null> {
+): Promise<Result<LeaseRow, Conflict>> {
   const dueAt = Math.min(expiresAt, task.heartbeatDueAt ?? expiresAt);
   const renewed = changeLease(lease, { do: 'renew', expiresAt, dueAt });
   const result = await broker.committer.commit({
@@ -107,7 +109,7 @@ async function commitRenewal(
       },
     ],
   });
-  return result.ok ? committed(renewed) : null;
+  return result.ok ? ok(committed(renewed)) : result;
 }
 
 /** Durable before: the later expiry. A death in here leaves a credential that dies early; the next renewal repeats the call. */

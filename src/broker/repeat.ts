@@ -30,7 +30,7 @@ export async function repeatTask(
   if (leases.some((lease) => lease.state === 'minting')) {
     return no({ reason: 'in-progress', detail: 'The first request is being served', retryAfterMs: 1_000 });
   }
-  if (hasEnded(task, now) || leases.some((lease) => lease.state !== 'active')) {
+  if (hasEnded(task, now) || leases.some((lease) => lease.state !== 'active' || lease.endReason !== null)) {
     return no({ reason: 'task-ended', detail: 'The task that the key opened has ended' });
   }
   if (task.sealedToken === null) {

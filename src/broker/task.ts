@@ -8,7 +8,7 @@ import { endTask, waitAtMost } from './end.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS } from './mint.ts';
 import { hasEnded } from './open.ts';
-import type { Refusal } from './refusal.ts';
+import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller } from './verbs.ts';
 
@@ -29,7 +29,7 @@ export async function heartbeat(
     }
     if (task.heartbeatSeconds === null) return ok(task);
     const deadline = now + task.heartbeatSeconds * 1000;
-    const leases = (await leasesOfTask(broker.database, taskId)).filter((lease) => lease.state === 'active');
+    const leases = (await leasesOfTask(broker.database, taskId)).filter(isKept);
     const changed: TaskRow = { ...task, heartbeatDueAt: deadline };
     const result = await broker.committer.commit({
       changedTask: changed,
@@ -39,9 +39,15 @@ export async function heartbeat(
       events: [],
     });
     if (result.ok) return ok(committed(changed));
+    if (result.error === 'blocked') return refuse(broker, caller, { task: taskId }, request, BLOCKED);
     task = await readTask(broker.database, taskId);
   }
   return changedMeanwhile(broker, caller, { task: taskId }, request);
+}
+
+/** Whether signs of life are for this lease: one that a kill made due stays due. */
+function isKept(lease: LeaseRow): boolean {
+  return lease.state === 'active' && lease.endReason === null;
 }
 
 /**

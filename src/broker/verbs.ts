@@ -4,7 +4,8 @@ import type { Evidence, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
-import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRest } from '../store/kills.ts';
+import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type { Refusal } from './refusal.ts';
 
 /** Who calls: a proven identity with its roles, or the holder of a task's token. */
@@ -136,6 +137,26 @@ export interface CreateTaskGrant {
   readonly uses: number;
 }
 
+/** What to kill: all members that are there must fit. `all` takes their place, so that nothing is killed by leaving out. */
+export interface KillAsk {
+  readonly issuer: string | null;
+  readonly subject: string | null;
+  readonly grant: string | null;
+  readonly target: string | null;
+  readonly task: string | null;
+  readonly all: boolean;
+  readonly reason: string;
+}
+
+/** A kill and what is left of it. */
+export interface KillProgress {
+  readonly kill: KillRow;
+  readonly rest: readonly (KillRest & {
+    /** What cannot be withdrawn at this target, and so lapses at its expiry. */
+    readonly expiryOnly: boolean;
+  })[];
+}
+
 type Answer<T> = Promise<Result<T, Refusal>>;
 
 /**
@@ -176,6 +197,11 @@ export interface Verbs {
   renewLease(caller: Caller, leaseId: string, ttlSeconds: number | null): Answer<LeaseRow>;
   /** By the task's holder or an operator. Waits a bounded time for the end. */
   revokeLease(caller: Caller, leaseId: string, reason: string): Answer<LeaseRow>;
+  /** For operators: ends all that matches, and keeps it out until the block is lifted. Answers when all of it is due. */
+  kill(caller: Caller, ask: KillAsk): Answer<KillProgress>;
+  readKill(caller: Caller, id: string): Answer<KillProgress>;
+  listBlocks(caller: Caller): Answer<readonly KillRow[]>;
+  liftBlock(caller: Caller, id: string, reason: string): Answer<KillRow>;
   availableGrants(caller: Caller): Answer<readonly AvailableGrant[]>;
   explain(caller: Caller, ask: Explain): Answer<Explanation>;
   createTaskGrant(caller: Caller, ask: CreateTaskGrant): Answer<TaskGrantRow>;

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AuditOptions } from './commands/audit.ts';
 import type { ExecOptions } from './commands/exec.ts';
 import type { ExplainOptions } from './commands/explain.ts';
+import type { KillOptions } from './commands/kill.ts';
 import type { LeasesOptions } from './commands/leases.ts';
 import type { TaskGrantOptions } from './commands/task-grant.ts';
 import type { TasksOptions } from './commands/tasks.ts';
@@ -108,6 +109,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
         (await import('./commands/revoke.ts')).revoke(io, options, ids),
       ),
     );
+  addKilling(program, io, action);
   byIdentity(connectionOptions(program.command('explain')))
     .description('show check by check why a request would be refused')
     .option('--grant <name>', 'this grant alone')
@@ -122,6 +124,30 @@ export function addRuling(program: Command, io: Io, action: Action): void {
       action(async (options: ExplainOptions) => (await import('./commands/explain.ts')).explain(io, options)),
     );
   addTaskGrants(program.command('task-grant').description('cut grants down to single runs'), io, action);
+}
+
+function addKilling(program: Command, io: Io, action: Action): void {
+  byIdentity(connectionOptions(program.command('kill')))
+    .description('end all that matches, and keep it out until it is unblocked')
+    .option('--grant <name>')
+    .option('--target <name>')
+    .option('--task <id>')
+    .option('--all', 'everything, in place of the others')
+    .requiredOption('--reason <text>', 'why, for the log')
+    .option('--no-wait', 'do not wait until all of it has ended')
+    .action(action(async (options: KillOptions) => (await import('./commands/kill.ts')).kill(io, options)));
+  connectionOptions(program.command('blocks'))
+    .description('show what is kept out')
+    .action(action(async (options: Connection) => (await import('./commands/kill.ts')).blocks(io, options)));
+  connectionOptions(program.command('unblock'))
+    .description('let in again what a kill keeps out')
+    .argument('<block>', 'its id')
+    .requiredOption('--reason <text>', 'why, for the log')
+    .action(
+      action(async (options: Connection & { reason: string }, id: string) =>
+        (await import('./commands/kill.ts')).unblock(io, options, id),
+      ),
+    );
 }
 
 function addTaskGrants(group: Command, io: Io, action: Action): void {

@@ -5,6 +5,9 @@ import type {
   CreateTaskGrantRequest,
   ExplainRequest,
   Explanation,
+  Kill,
+  KillProgress,
+  KillRequest,
   Lease,
   LeasePage,
   LeasesQuery,
@@ -44,6 +47,10 @@ export interface Client {
   listLeases(query?: LeasesQuery): Promise<LeasePage>;
   renewLease(id: string, ttlSeconds?: number): Promise<Lease>;
   revokeLease(id: string, reason: string): Promise<Lease>;
+  kill(request: KillRequest): Promise<KillProgress>;
+  readKill(id: string): Promise<KillProgress>;
+  blocks(): Promise<readonly Kill[]>;
+  liftBlock(id: string, reason: string): Promise<Kill>;
   grants(): Promise<readonly AvailableGrant[]>;
   explain(request: ExplainRequest): Promise<Explanation>;
   createTaskGrant(request: CreateTaskGrantRequest): Promise<TaskGrant>;
@@ -85,6 +92,11 @@ export function createClient(options: ClientOptions): Client {
     },
     revokeLease: async (id, reason) =>
       (await post<{ lease: Lease }>(`/v1/leases/${at(id)}/revoke`, { reason }, 'always')).lease,
+    kill: (request) => post('/v1/kills', request, 'always'),
+    readKill: (id) => get(`/v1/kills/${at(id)}`),
+    blocks: async () => (await get<{ blocks: Kill[] }>('/v1/blocks')).blocks,
+    liftBlock: async (id, reason) =>
+      (await post<{ kill: Kill }>(`/v1/blocks/${at(id)}/lift`, { reason }, 'always')).kill,
     grants: async () => (await get<{ grants: AvailableGrant[] }>('/v1/grants')).grants,
     explain: (request) => post('/v1/explain', request, 'always'),
     createTaskGrant: async (request) =>

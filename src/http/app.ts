@@ -8,6 +8,7 @@ import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResp
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
+import { addKillRoutes } from './routes/kills.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
@@ -45,6 +46,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addLeaseRoutes(border);
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
+  addKillRoutes(border);
   addAuditRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>

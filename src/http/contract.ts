@@ -297,6 +297,64 @@ export const taskGrant = z
 
 export const taskGrantResponse = z.object({ task_grant: taskGrant }).meta({ id: 'TaskGrantResponse' });
 
+export const killRequest = z
+  .strictObject({
+    issuer: name.optional(),
+    subject: z.string().min(1).max(2048).optional().meta({ description: 'With its `issuer`' }),
+    grant: name.optional(),
+    target: name.optional(),
+    task: id.optional(),
+    all: z.literal(true).optional().meta({ description: 'In place of all others' }),
+    reason: z.string().min(1).max(1000),
+  })
+  .meta({ id: 'KillRequest' });
+
+export const kill = z
+  .object({
+    id,
+    ordered_at: instant,
+    ordered_by: identity,
+    reason: z.string(),
+    issuer: z.string().nullable(),
+    subject: z.string().nullable(),
+    grant: z.string().nullable(),
+    target: z.string().nullable(),
+    task: id.nullable(),
+    tasks: z.int().meta({ description: 'Tasks that it made due' }),
+    leases: z.int().meta({ description: 'Leases that it made due' }),
+    marked_at: instant.nullable().meta({ description: 'When all that it matches had been made due' }),
+    lifted_at: instant.nullable().meta({ description: 'It keeps out what it matches until then' }),
+    lifted_by: identity.nullable(),
+    lift_reason: z.string().nullable(),
+  })
+  .meta({ id: 'Kill' });
+
+export const killProgress = z
+  .object({
+    kill,
+    left: z.int().meta({ description: 'Leases that it matches, were killed, and have not ended' }),
+    rest: z.array(
+      z.object({
+        target: z.string(),
+        left: z.int(),
+        failing: z.int().meta({ description: 'Those whose ending failed at least once, and goes on' }),
+        latest_expiry: instant,
+        expiry_only: z
+          .boolean()
+          .meta({ description: 'What cannot be withdrawn at this target, and lapses at its expiry' }),
+      }),
+    ),
+  })
+  .meta({ id: 'KillProgress' });
+
+export const blocks = z.object({ blocks: z.array(kill) }).meta({ id: 'Blocks' });
+
+export const liftBlockRequest = z
+  .strictObject({ reason: z.string().min(1).max(1000) })
+  .meta({ id: 'LiftBlockRequest' });
+
+export const killResponse = z.object({ kill }).meta({ id: 'KillResponse' });
+
 export const auditQuery = z.strictObject({
   task: id.optional(),
   lease: id.optional(),
@@ -382,6 +440,9 @@ export type CreateTaskGrantRequest = z.infer<typeof createTaskGrantRequest>;
 export type TaskGrant = z.infer<typeof taskGrant>;
 export type TaskPage = z.infer<typeof taskPage>;
 export type LeasePage = z.infer<typeof leasePage>;
+export type KillRequest = z.infer<typeof killRequest>;
+export type Kill = z.infer<typeof kill>;
+export type KillProgress = z.infer<typeof killProgress>;
 export type AuditPage = z.infer<typeof auditPage>;
 export type TasksQuery = z.infer<typeof listTasksQuery>;
 export type LeasesQuery = z.infer<typeof listLeasesQuery>;

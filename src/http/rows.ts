@@ -1,9 +1,15 @@
 import { overdueAt } from '../broker/lease.ts';
-import type { AvailableGrant, Explanation, IssuedCredential, OpenedTask } from '../broker/verbs.ts';
+import type {
+  AvailableGrant,
+  Explanation,
+  IssuedCredential,
+  KillProgress,
+  OpenedTask,
+} from '../broker/verbs.ts';
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
-import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
 function instant(ms: number): string {
@@ -133,6 +139,40 @@ export function taskGrantJson(row: TaskGrantRow): contract.TaskGrant {
     expires_at: instant(row.expiresAt),
     uses: row.uses,
     used: row.used,
+  };
+}
+
+export function killJson(row: KillRow): contract.Kill {
+  return {
+    id: row.id,
+    ordered_at: instant(row.orderedAt),
+    ordered_by: row.orderedBy,
+    reason: row.reason,
+    issuer: row.issuer,
+    subject: row.subject,
+    grant: row.grant,
+    target: row.target,
+    task: row.task,
+    tasks: row.tasks,
+    leases: row.leases,
+    marked_at: instantOrNull(row.markedAt),
+    lifted_at: instantOrNull(row.liftedAt),
+    lifted_by: row.liftedBy,
+    lift_reason: row.liftReason,
+  };
+}
+
+export function killProgressJson({ kill, rest }: KillProgress): contract.KillProgress {
+  return {
+    kill: killJson(kill),
+    left: rest.reduce((sum, { left }) => sum + left, 0),
+    rest: rest.map(({ target, left, failing, latestExpiry, expiryOnly }) => ({
+      target,
+      left,
+      failing,
+      latest_expiry: instant(latestExpiry),
+      expiry_only: expiryOnly,
+    })),
   };
 }
 

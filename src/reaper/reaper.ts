@@ -1,5 +1,6 @@
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
+import { finishKills } from '../broker/kill.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
 import { expiredTasks } from '../store/tasks.ts';
@@ -67,6 +68,7 @@ export function createReaper(broker: Broker): Reaper {
     const now = runtime.now();
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
+    await finishKills(broker);
     const end = {
       reason: 'expired',
       exitStatus: null,

@@ -43,7 +43,8 @@ new_task_grant as (select * from json_to_recordset($10::json) as x(
 locked_task as (
   select id, version from task where id in (select id from changed_task) order by id for update),
 locked_lease as (
-  select id, version from lease where id in (select id from changed_lease) order by id for update),
+  select id, version, issuer, subject, grant_name, target, task_id from lease
+  where id in (select id from changed_lease) order by id for update),
 locked_quota as (
   select * from quota where key in (select key from quota_use) order by key for update),
 
@@ -61,6 +62,14 @@ quota_wanted as (
     sum(greatest(u.live, 0)) over w as live, sum(u.total) over w as total, sum(u.issued) over w as issued
   from quota_use u window w as (partition by u.key order by u.unit)),
 
+-- What is kept out. Whoever begins a lease holds the gate, so that a kill sees all that was begun before it; once he
+-- holds it he reads it as it is by then. What changes a lease needs no hold: the kill changes that lease as well.
+held_gate as (select blocks from gate where exists (select from new_lease) for share),
+block as (
+  select x.* from (
+    select blocks from held_gate union all select blocks from gate where not exists (select from new_lease)) g,
+    jsonb_to_recordset(g.blocks) as x("issuer" text, "subject" text, "grant" text, "target" text, "task" text)),
+
 refused as (
   select e.unit, 'replayed' as conflict
     from evidence e join used_evidence u on u.id = e.id where u.used_for <> e."usedFor"
@@ -72,6 +81,16 @@ refused as (
   union all
   select c.unit, 'version' from changed_lease c left join locked_lease k on k.id = c.id
     where k.version is distinct from c.version
+  union all
+  select n.unit, 'blocked' from new_lease n join block b on coalesce(b.issuer, n.issuer) = n.issuer
+    and coalesce(b.subject, n.subject) = n.subject and coalesce(b."grant", n."grant") = n."grant"
+    and coalesce(b.target, n.target) = n.target and coalesce(b.task, n."taskId") = n."taskId"
+  union all
+  select c.unit, 'blocked' from changed_lease c join locked_lease k using (id) join block b
+    on coalesce(b.issuer, k.issuer) = k.issuer and coalesce(b.subject, k.subject) = k.subject
+    and coalesce(b."grant", k.grant_name) = k.grant_name and coalesce(b.target, k.target) = k.target
+    and coalesce(b.task, k.task_id) = k.task_id
+    where c.state = 'active'
   union all
   select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
     where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)

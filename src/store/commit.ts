@@ -49,9 +49,9 @@ export interface QuotaUse {
 /**
  * Why a unit changed nothing: a row that it changes is not at the version it saw (`version`); its evidence was used
  * for another request (`replayed`); its idempotency key has a task (`repeated`); a counter would pass its bound, or
- * is not there (`limit`).
+ * is not there (`limit`); a kill keeps out what it would begin or keep alive (`blocked`).
  */
-export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit';
+export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit' | 'blocked';
 
 export interface Committer {
   /**
@@ -315,7 +315,8 @@ function taskGrantRecord(unit: number, grant: TaskGrantRow): unknown {
   return { unit, ...grant, createdAt: instant(grant.createdAt), expiresAt: instant(grant.expiresAt) };
 }
 
-function eventRecord(unit: number, event: AuditEvent): unknown {
+/** An event as the statements that log it take it. */
+export function eventRecord(unit: number, event: AuditEvent): unknown {
   return {
     unit,
     id: event.id,

@@ -84,3 +84,35 @@ export interface TaskGrantRow {
   /** Tasks that were opened with it. */
   readonly used: number;
 }
+
+/** What a kill matches. Null matches all; a subject stands with its issuer. */
+export interface KillMatch {
+  readonly issuer: string | null;
+  readonly subject: string | null;
+  readonly grant: string | null;
+  readonly target: string | null;
+  readonly task: string | null;
+}
+
+/** A kill as it is stored: the order, how far it has been carried out, and whether its block stands. */
+export interface KillRow extends KillMatch {
+  readonly id: string;
+  /** Instants are milliseconds since the epoch. */
+  readonly orderedAt: number;
+  readonly orderedBy: Identity;
+  readonly reason: string;
+  /** What was made due by it. */
+  readonly tasks: number;
+  readonly leases: number;
+  /** Null until all that it matches has been made due. */
+  readonly markedAt: number | null;
+  readonly liftedAt: number | null;
+  readonly liftedBy: Identity | null;
+  readonly liftReason: string | null;
+}
+
+/** Who did something, as a row keeps it. */
+export interface Identity {
+  readonly issuer: string;
+  readonly subject: string;
+}

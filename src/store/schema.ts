@@ -102,3 +102,21 @@ export const auditEvent = pgTable('audit_event', {
   subject: text(),
   body: text().notNull(),
 });
+
+export const kill = pgTable('kill', {
+  id: text().primaryKey(),
+  orderedAt: instant('ordered_at').notNull(),
+  orderedBy: jsonb('ordered_by').$type<{ readonly issuer: string; readonly subject: string }>().notNull(),
+  reason: text().notNull(),
+  issuer: text(),
+  subject: text(),
+  grant: text('grant_name'),
+  target: text(),
+  task: text('task_id'),
+  tasks: integer().notNull(),
+  leases: integer().notNull(),
+  markedAt: instant('marked_at'),
+  liftedAt: instant('lifted_at'),
+  liftedBy: jsonb('lifted_by').$type<{ readonly issuer: string; readonly subject: string }>(),
+  liftReason: text('lift_reason'),
+});

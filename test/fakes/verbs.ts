@@ -1,12 +1,20 @@
 import type { EndReason } from '../../src/audit/event.ts';
 import type { Refusal } from '../../src/broker/refusal.ts';
-import type { Caller, IssuedCredential, OpenedTask, OpenTask, Role, Verbs } from '../../src/broker/verbs.ts';
+import type {
+  Caller,
+  IssuedCredential,
+  KillProgress,
+  OpenedTask,
+  OpenTask,
+  Role,
+  Verbs,
+} from '../../src/broker/verbs.ts';
 import type { Principal } from '../../src/identity/attestor.ts';
 import { digestJson, type Json, sha256 } from '../../src/json.ts';
 import type { Secret } from '../../src/providers/provider.ts';
 import { err, ok } from '../../src/result.ts';
 import { newId, type Runtime } from '../../src/runtime.ts';
-import type { LeaseRow, TaskGrantRow, TaskRow } from '../../src/store/rows.ts';
+import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../../src/store/rows.ts';
 
 export interface FakeOptions {
   readonly runtime: Runtime;
@@ -24,6 +32,9 @@ export class FakeVerbs implements Verbs {
   readonly tasks = new Map<string, TaskRow>();
   readonly leases = new Map<string, LeaseRow>();
   readonly taskGrants = new Map<string, TaskGrantRow>();
+  readonly kills = new Map<string, KillRow>();
+  /** What is left of every kill. */
+  killRest: KillProgress['rest'] = [];
   readonly callers = new Map<string, Caller>();
   readonly calls: { readonly verb: string; readonly args: readonly unknown[] }[] = [];
   private readonly opened = new Map<string, OpenedTask>();
@@ -145,6 +156,54 @@ export class FakeVerbs implements Verbs {
     const lease = this.leases.get(leaseId);
     if (!lease) return err<Refusal>({ reason: 'not-found', detail: leaseId });
     return ok(this.endLease(lease, 'revoked'));
+  }
+
+  async kill(...[caller, ask]: Parameters<Verbs['kill']>) {
+    const refusal = await this.begin('kill', caller, ask);
+    if (refusal) return err(refusal);
+    const { all: _all, ...match } = ask;
+    const row: KillRow = {
+      ...match,
+      id: newId(this.options.runtime),
+      orderedAt: this.options.runtime.now(),
+      orderedBy: { issuer: 'test', subject: 'operator' },
+      tasks: 0,
+      leases: this.leases.size,
+      markedAt: this.options.runtime.now(),
+      liftedAt: null,
+      liftedBy: null,
+      liftReason: null,
+    };
+    this.kills.set(row.id, row);
+    return ok({ kill: row, rest: this.killRest });
+  }
+
+  async readKill(caller: Caller, id: string) {
+    const refusal = await this.begin('readKill', caller, id);
+    if (refusal) return err(refusal);
+    const kill = this.kills.get(id);
+    return kill ? ok({ kill, rest: this.killRest }) : err<Refusal>({ reason: 'not-found', detail: id });
+  }
+
+  async listBlocks(caller: Caller) {
+    const refusal = await this.begin('listBlocks', caller);
+    if (refusal) return err(refusal);
+    return ok([...this.kills.values()].filter(({ liftedAt }) => liftedAt === null));
+  }
+
+  async liftBlock(caller: Caller, id: string, reason: string) {
+    const refusal = await this.begin('liftBlock', caller, id, reason);
+    if (refusal) return err(refusal);
+    const kill = this.kills.get(id);
+    if (!kill) return err<Refusal>({ reason: 'not-found', detail: id });
+    const lifted: KillRow = {
+      ...kill,
+      liftedAt: this.options.runtime.now(),
+      liftedBy: kill.orderedBy,
+      liftReason: reason,
+    };
+    this.kills.set(id, lifted);
+    return ok(lifted);
   }
 
   async availableGrants(caller: Caller) {

@@ -46,7 +46,7 @@ beforeEach(() => {
 
 /** Adds the next migration to the directory. */
 function add(sql: string, name = 'more'): string {
-  const number = readdirSync(directory).length + 1;
+  const number = Number(readdirSync(directory).sort().at(-1)?.slice(0, 4)) + 1;
   const path = join(directory, `${String(number).padStart(4, '0')}_${name}.sql`);
   writeFileSync(path, sql);
   return path;
@@ -71,7 +71,8 @@ for (const [name, create] of Object.entries(stores)) {
       add('create table extra (id integer)');
       add('alter table extra add column name text');
       await migrate(database, directory);
-      expect(await applied(database)).toEqual([...first, first.length + 1, first.length + 2]);
+      const last = first.at(-1) ?? 0;
+      expect(await applied(database)).toEqual([...first, last + 1, last + 2]);
       await store.close();
     });
 

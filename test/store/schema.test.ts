@@ -9,7 +9,14 @@ afterAll(() => store.stop());
 /** The migrations' names for what drizzle calls otherwise. */
 const TYPES: Readonly<Record<string, string>> = { timestamptz: 'timestamp with time zone' };
 
-for (const table of [schema.task, schema.lease, schema.taskGrant, schema.quota, schema.auditEvent]) {
+for (const table of [
+  schema.task,
+  schema.lease,
+  schema.taskGrant,
+  schema.quota,
+  schema.auditEvent,
+  schema.kill,
+]) {
   test(`schema: ${getTableName(table)} is read as the migrations made it`, async () => {
     const database = await store.open();
     const stored = await database.query<{ name: string; type: string; nullable: boolean }>(

@@ -1,0 +1,267 @@
+import { getTableColumns } from 'drizzle-orm';
+import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
+import { newId, type Runtime } from '../runtime.ts';
+import { eventRecord } from './commit.ts';
+import type { Database, Statement } from './database.ts';
+import { rowReader, type StoredRow } from './mapping.ts';
+import type { Identity, KillMatch, KillRow } from './rows.ts';
+import { kill } from './schema.ts';
+
+/** What is left of what a kill matched, at one target. */
+export interface KillRest {
+  readonly target: string;
+  readonly left: number;
+  /** Those of them whose ending failed at least once. */
+  readonly failing: number;
+  /** When the last of them expires. */
+  readonly latestExpiry: number;
+}
+
+/** Blocks that can stand at once: each commit that begins a lease reads them. */
+const MAX_BLOCKS = 1_000;
+
+/** Leases or tasks that one statement makes due: bounds what it locks, and for how long. */
+const MARK_BATCH = 20_000;
+
+const toKill = rowReader<KillRow>(getTableColumns(kill));
+
+const EVENT_COLUMNS = `"id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text,
+  "target" text, "issuer" text, "subject" text, "body" text`;
+
+/** Writes the event of $2 where `done` has a row. */
+function logWhere(done: string): string {
+  return `
+    insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
+    select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
+    from json_to_recordset($2::json) as e(${EVENT_COLUMNS}) where exists (select from ${done})`;
+}
+
+/**
+ * Orders a kill: from its commit on, nothing that it matches begins or is kept alive. What was begun before is there
+ * to be marked: every commit that begins a lease holds the gate until it is visible. False: too many blocks stand.
+ */
+export async function orderKill(
+  database: Database,
+  runtime: Runtime,
+  row: KillRow,
+  event: NewEvent,
+): Promise<boolean> {
+  const { id, issuer, subject, grant, target, task } = row;
+  const made = await database.query(ORDER, [
+    JSON.stringify([{ id, issuer, subject, grant, target, task }]),
+    recordOf(runtime, event),
+    MAX_BLOCKS,
+    id,
+    new Date(row.orderedAt).toISOString(),
+    JSON.stringify(row.orderedBy),
+    row.reason,
+    issuer,
+    subject,
+    grant,
+    target,
+    task,
+  ]);
+  return made.length > 0;
+}
+
+const ORDER: Statement = {
+  name: 'order_kill',
+  text: `
+    with gated as (
+      update gate set blocks = blocks || $1::jsonb where jsonb_array_length(blocks) < $3::int returning 1 as one),
+    made as (
+      insert into kill (id, ordered_at, ordered_by, reason, issuer, subject, grant_name, target, task_id)
+      select $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12 from gated returning id),
+    logged as (${logWhere('made')})
+    select id from made`,
+};
+
+/** Lifts the block of a kill that was carried out. False: it is not there, or was lifted, or is not carried out yet. */
+export async function liftBlock(
+  database: Database,
+  runtime: Runtime,
+  id: string,
+  lift: { readonly at: number; readonly by: Identity; readonly reason: string },
+  event: NewEvent,
+): Promise<boolean> {
+  const lifted = await database.query(LIFT, [
+    id,
+    recordOf(runtime, event),
+    new Date(lift.at).toISOString(),
+    JSON.stringify(lift.by),
+    lift.reason,
+  ]);
+  return lifted.length > 0;
+}
+
+const LIFT: Statement = {
+  name: 'lift_block',
+  text: `
+    with lifted as (
+      update kill set lifted_at = $3, lifted_by = $4::jsonb, lift_reason = $5
+      where id = $1 and lifted_at is null and marked_at is not null returning id),
+    opened as (
+      update gate set blocks = coalesce(
+        (select jsonb_agg(b) from jsonb_array_elements(gate.blocks) b where b ->> 'id' <> $1), '[]')
+      where exists (select from lifted)),
+    logged as (${logWhere('lifted')})
+    select id from lifted`,
+};
+
+function recordOf(runtime: Runtime, event: NewEvent): string {
+  const at = new Date(runtime.now()).toISOString();
+  return JSON.stringify([eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event })]);
+}
+
+/**
+ * Makes due what a kill matches: leases, and open tasks unless it is about a target. Idempotent: whoever finds a kill
+ * that is not marked calls it again. The lease keeps its state: what is due is taken to its end by the reaper.
+ */
+export async function markKill(database: Database, row: KillRow, now: number): Promise<void> {
+  if (row.target === null) await markAll(database, row, now, 'task');
+  await markAll(database, row, now, 'lease');
+}
+
+async function markAll(
+  database: Database,
+  row: KillRow,
+  now: number,
+  table: 'task' | 'lease',
+): Promise<void> {
+  const { where, values } = matchOf(row, table, 4);
+  const statement = {
+    name: `mark_${table}_${Object.keys(values).join('_')}`,
+    text: table === 'lease' ? markLeases(where) : markTasks(where),
+  };
+  const parameters = [row.id, new Date(now).toISOString(), MARK_BATCH, ...Object.values(values)];
+  for (;;) {
+    const [marked] = await database.query<{ found: number }>(statement, parameters);
+    if ((marked?.found ?? 0) === 0) return;
+  }
+}
+
+/** Rows are locked in the order of their ids, as commits do. What changed meanwhile is looked at again as it then is. */
+function lockUnmarked(table: 'task' | 'lease', where: string): string {
+  return `
+    found as materialized (
+      select id from ${table} where end_reason is null and ${where}
+        and exists (select from kill where id = $1 and marked_at is null) limit $3),
+    locked as materialized (
+      select id from ${table} where id in (select id from found) and end_reason is null order by id for update)`;
+}
+
+// What is being minted may come into being until its window is over: it stays due at that moment.
+function markLeases(where: string): string {
+  return `
+    with ${lockUnmarked('lease', where)},
+    marked as (
+      update lease l set end_reason = 'killed', version = l.version + 1,
+        due_at = case when l.state = 'minting' then l.due_at else least(l.due_at, $2::timestamptz) end
+      from locked where l.id = locked.id returning 1),
+    counted as (update kill set leases = leases + (select count(*) from marked) where id = $1)
+    select count(*)::int as found from found`;
+}
+
+function markTasks(where: string): string {
+  return `
+    with ${lockUnmarked('task', where)},
+    marked as (
+      update task t set end_reason = 'killed', version = t.version + 1,
+        expires_at = least(t.expires_at, $2::timestamptz)
+      from locked where t.id = locked.id returning 1),
+    counted as (update kill set tasks = tasks + (select count(*) from marked) where id = $1)
+    select count(*)::int as found from found`;
+}
+
+/** The condition of a match, with its values as parameters from `first` on. Its text depends on which members are there alone. */
+function matchOf(
+  match: KillMatch,
+  table: 'task' | 'lease',
+  first: number,
+): { readonly where: string; readonly values: Readonly<Record<string, string>> } {
+  const columns = {
+    issuer: match.issuer,
+    subject: match.subject,
+    grant_name: match.grant,
+    target: table === 'lease' ? match.target : null,
+    [table === 'lease' ? 'task_id' : 'id']: match.task,
+  };
+  const values = Object.fromEntries(
+    Object.entries(columns).filter((entry): entry is [string, string] => entry[1] !== null),
+  );
+  const terms = Object.keys(values).map((column, at) => `${column} = $${first + at}`);
+  return { where: terms.length === 0 ? 'true' : terms.join(' and '), values };
+}
+
+/** All that it matches has been made due. */
+export async function finishKill(
+  database: Database,
+  runtime: Runtime,
+  id: string,
+  now: number,
+  event: (row: KillRow) => NewEvent,
+): Promise<KillRow | null> {
+  const row = await readKill(database, id);
+  if (row === null) return null;
+  await database.query(FINISH, [id, recordOf(runtime, event(row)), new Date(now).toISOString()]);
+  return readKill(database, id);
+}
+
+const FINISH: Statement = {
+  name: 'finish_kill',
+  text: `
+    with finished as (
+      update kill set marked_at = $3 where id = $1 and marked_at is null returning id),
+    logged as (${logWhere('finished')})
+    select id from finished`,
+};
+
+export async function readKill(database: Database, id: string): Promise<KillRow | null> {
+  const rows = await database.query<StoredRow>(
+    { name: 'kill_by_id', text: 'select * from kill where id = $1' },
+    [id],
+  );
+  return rows[0] === undefined ? null : toKill(rows[0]);
+}
+
+/** Kills that somebody ordered and did not live to carry out. */
+export async function unmarkedKills(database: Database): Promise<KillRow[]> {
+  const rows = await database.query<StoredRow>(
+    { name: 'unmarked_kills', text: 'select * from kill where marked_at is null order by id limit 100' },
+    [],
+  );
+  return rows.map(toKill);
+}
+
+/** The blocks that stand, oldest first. */
+export async function standingBlocks(database: Database): Promise<KillRow[]> {
+  const rows = await database.query<StoredRow>(
+    {
+      name: 'standing_blocks',
+      text: `select k.* from gate, jsonb_array_elements(blocks) b join kill k on k.id = b ->> 'id' order by k.id`,
+    },
+    [],
+  );
+  return rows.map(toKill);
+}
+
+/** What has not ended of what a kill matches and was killed, target by target. */
+export async function restOfKill(database: Database, row: KillRow): Promise<KillRest[]> {
+  const { where, values } = matchOf(row, 'lease', 1);
+  const rows = await database.query<{ target: string; left: number; failing: number; latest: string }>(
+    {
+      name: `rest_of_kill_${Object.keys(values).join('_')}`,
+      text: `
+        select target, count(*)::int as left, (count(*) filter (where state = 'ending' and attempts > 1))::int as failing,
+          (extract(epoch from max(expires_at)) * 1000)::bigint::text as latest
+        from lease where end_reason = 'killed' and state <> 'ended' and ${where} group by target order by target`,
+    },
+    Object.values(values),
+  );
+  return rows.map(({ target, left, failing, latest }) => ({
+    target,
+    left,
+    failing,
+    latestExpiry: Number(latest),
+  }));
+}
