@@ -2,7 +2,7 @@ import { getTableColumns } from 'drizzle-orm';
 import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { eventRecord } from './commit.ts';
-import type { Database, Statement } from './database.ts';
+import { type Database, type Statement, sqlState } from './database.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { Identity, KillMatch, KillRow } from './rows.ts';
 import { kill } from './schema.ts';
@@ -21,7 +21,7 @@ export interface KillRest {
 const MAX_BLOCKS = 1_000;
 
 /** Leases or tasks that one statement makes due: bounds what it locks, and for how long. */
-const MARK_BATCH = 20_000;
+const MARK_BATCH = 50_000;
 
 const toKill = rowReader<KillRow>(getTableColumns(kill));
 
@@ -118,8 +118,10 @@ function recordOf(runtime: Runtime, event: NewEvent): string {
  * that is not marked calls it again. The lease keeps its state: what is due is taken to its end by the reaper.
  */
 export async function markKill(database: Database, row: KillRow, now: number): Promise<void> {
-  if (row.target === null) await markAll(database, row, now, 'task');
-  await markAll(database, row, now, 'lease');
+  await Promise.all([
+    markAll(database, row, now, 'lease'),
+    row.target === null ? markAll(database, row, now, 'task') : undefined,
+  ]);
 }
 
 async function markAll(
@@ -135,40 +137,43 @@ async function markAll(
   };
   const parameters = [row.id, new Date(now).toISOString(), MARK_BATCH, ...Object.values(values)];
   for (;;) {
-    const [marked] = await database.query<{ found: number }>(statement, parameters);
-    if ((marked?.found ?? 0) === 0) return;
+    try {
+      const [pass] = await database.query<{ found: number }>(statement, parameters);
+      if ((pass?.found ?? 0) === 0) return;
+    } catch (error) {
+      // Two that lock several rows each can meet head-on; the statement was undone, and is sent again.
+      if (sqlState(error) !== '40P01' && sqlState(error) !== '40001') throw error;
+    }
   }
 }
 
-/** Rows are locked in the order of their ids, as commits do. What changed meanwhile is looked at again as it then is. */
-function lockUnmarked(table: 'task' | 'lease', where: string): string {
+/** What is changed while it is being marked is passed over, and found again by the next pass as it then is. */
+function findUnmarked(table: 'task' | 'lease', where: string): string {
   return `
     found as materialized (
-      select id from ${table} where end_reason is null and ${where}
-        and exists (select from kill where id = $1 and marked_at is null) limit $3),
-    locked as materialized (
-      select id from ${table} where id in (select id from found) and end_reason is null order by id for update)`;
+      select ctid from ${table} where end_reason is null and ${where}
+        and exists (select from kill where id = $1 and marked_at is null) limit $3)`;
 }
 
 // What is being minted may come into being until its window is over: it stays due at that moment.
 function markLeases(where: string): string {
   return `
-    with ${lockUnmarked('lease', where)},
+    with ${findUnmarked('lease', where)},
     marked as (
-      update lease l set end_reason = 'killed', version = l.version + 1,
-        due_at = case when l.state = 'minting' then l.due_at else least(l.due_at, $2::timestamptz) end
-      from locked where l.id = locked.id returning 1),
+      update lease set end_reason = 'killed', version = version + 1,
+        due_at = case when state = 'minting' then due_at else least(due_at, $2::timestamptz) end
+      where ctid = any (array (select ctid from found)) and end_reason is null returning 1),
     counted as (update kill set leases = leases + (select count(*) from marked) where id = $1)
     select count(*)::int as found from found`;
 }
 
 function markTasks(where: string): string {
   return `
-    with ${lockUnmarked('task', where)},
+    with ${findUnmarked('task', where)},
     marked as (
-      update task t set end_reason = 'killed', version = t.version + 1,
-        expires_at = least(t.expires_at, $2::timestamptz)
-      from locked where t.id = locked.id returning 1),
+      update task set end_reason = 'killed', version = version + 1,
+        expires_at = least(expires_at, $2::timestamptz)
+      where ctid = any (array (select ctid from found)) and end_reason is null returning 1),
     counted as (update kill set tasks = tasks + (select count(*) from marked) where id = $1)
     select count(*)::int as found from found`;
 }
