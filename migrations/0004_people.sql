@@ -43,3 +43,28 @@ create index task_unmarked_identity on task (issuer, subject) where end_reason i
 create index task_unmarked_grant on task (grant_name) where end_reason is null;
 -- What is left of the killed: small, and empty in quiet times.
 create index lease_killed on lease (target) where end_reason = 'killed' and state <> 'ended';
+
+-- Wishes that wait for approval.
+create table approval_request (
+  id          text collate "C" primary key,
+  version     integer not null,
+  state       text not null check (state in ('pending', 'approved', 'denied', 'expired', 'cancelled', 'redeemed')),
+  -- Of exactly what was asked, by whom, and what policy made of it. Approvals are for this and nothing else.
+  digest      text not null,
+  grant_name  text not null,
+  issuer      text not null,
+  subject     text not null,
+  -- What approvers are shown: the broker's own knowledge.
+  ask         jsonb not null,
+  requester   jsonb not null,
+  approvals   jsonb not null,
+  created_at  timestamptz not null,
+  expires_at  timestamptz not null,
+  -- Why it was denied or cancelled.
+  reason      text,
+  task_id     text collate "C"
+);
+
+create index approval_request_open on approval_request (expires_at) where state in ('pending', 'approved');
+-- What was asked waits once.
+create unique index approval_request_digest on approval_request (digest) where state in ('pending', 'approved');

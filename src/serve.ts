@@ -159,6 +159,7 @@ async function composeBroker(
     grants: config.grants,
     targets,
     access: config.access,
+    people: config.people,
     mark,
     limits,
     log,

@@ -130,6 +130,31 @@ export type EventBody =
       readonly data: { readonly id: string; readonly tasks: number; readonly leases: number };
     }
   | { readonly kind: 'block.lifted'; readonly data: { readonly id: string; readonly reason: string } }
+  | {
+      readonly kind: 'request.created';
+      readonly data: {
+        readonly id: string;
+        readonly digest: string;
+        readonly ask: Json;
+        /** The humans that whoever asks is or acts for. */
+        readonly onBehalfOf: Json;
+        readonly expiresAt: string;
+      };
+    }
+  /** One approval; `complete` when it was the last that was needed. */
+  | {
+      readonly kind: 'request.approved';
+      readonly data: {
+        readonly id: string;
+        readonly digest: string;
+        readonly ttlSeconds: number | null;
+        readonly complete: boolean;
+      };
+    }
+  | { readonly kind: 'request.denied'; readonly data: { readonly id: string; readonly reason: string } }
+  | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
+  | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
+  | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** How a lease ended, truthfully (invariant 3). */

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { NewEvent } from '../audit/event.ts';
 import type { AccessRule } from '../grants/access.ts';
-import type { Grant } from '../grants/grant.ts';
+import type { Grant, Human } from '../grants/grant.ts';
 import type { Attestor, Principal } from '../identity/attestor.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Runtime } from '../runtime.ts';
@@ -19,6 +19,7 @@ export interface Broker {
   readonly grants: ReadonlyMap<string, Grant>;
   readonly targets: ReadonlyMap<string, LiveTarget>;
   readonly access: readonly AccessRule[];
+  readonly people: readonly Human[];
   /** How the names of all our credentials begin. */
   readonly mark: string;
   readonly limits: BrokerLimits;

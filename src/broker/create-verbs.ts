@@ -7,6 +7,7 @@ import { addCredentials, openTask } from './open.ts';
 import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts';
 import { refuse } from './refuse.ts';
 import { renewLease } from './renew.ts';
+import { approveRequest, cancelRequest, denyRequest, listRequests, readRequest } from './requests.ts';
 import { revokeLease } from './revoke.ts';
 import { completeTask, heartbeat } from './task.ts';
 import { createTaskGrant, readTaskGrant } from './task-grant.ts';
@@ -43,6 +44,14 @@ export function createVerbs(broker: Broker): Verbs {
       storable(caller, 'renew-lease', leaseId, () => renewLease(broker, caller, leaseId, ttlSeconds)),
     revokeLease: (caller, leaseId, reason) =>
       storable(caller, 'revoke-lease', [leaseId, reason], () => revokeLease(broker, caller, leaseId, reason)),
+    listRequests: (caller) => listRequests(broker, caller),
+    readRequest: (caller, id) => storable(caller, 'read-request', id, () => readRequest(broker, caller, id)),
+    approveRequest: (caller, id, ask) =>
+      storable(caller, 'approve-request', [id, ask], () => approveRequest(broker, caller, id, ask)),
+    denyRequest: (caller, id, reason) =>
+      storable(caller, 'deny-request', [id, reason], () => denyRequest(broker, caller, id, reason)),
+    cancelRequest: (caller, id, reason) =>
+      storable(caller, 'cancel-request', [id, reason], () => cancelRequest(broker, caller, id, reason)),
     kill: (caller, ask) => storable(caller, 'kill', ask, () => kill(broker, caller, ask)),
     readKill: (caller, id) => storable(caller, 'read-kill', id, () => readKill(broker, caller, id)),
     listBlocks: (caller) => listBlocks(broker, caller),

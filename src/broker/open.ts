@@ -10,6 +10,7 @@ import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
+import { approvalGate } from './approval.ts';
 import { actorOf, type Broker, instant, principalOf } from './broker.ts';
 import { endLease, endTask, waitAtMost } from './end.ts';
 import { newTaskToken } from './identify.ts';
@@ -47,7 +48,12 @@ export async function openTask(
 
   const permission = await permit(broker, caller, ask, now);
   if (!permission.ok) return no(permission.error);
-  const { decision, taskGrant } = permission.value;
+  const { taskGrant } = permission.value;
+
+  const id = newId(broker.runtime);
+  const approval = await approvalGate(broker, caller, ask, permission.value.decision, id);
+  if (!approval.ok) return approval.error.reason === 'awaiting-approval' ? approval : no(approval.error);
+  const { decision, uses, events } = approval.value;
 
   const admission = admit(broker, decision.credentials, now);
   if (!admission.ok) return no(admission.error);
@@ -55,7 +61,6 @@ export async function openTask(
   const seal = ask.publicKey === null ? ok(null) : await sealFor(ask.publicKey);
   if (!seal.ok) return no({ reason: 'invalid-request', detail: seal.error });
 
-  const id = newId(broker.runtime);
   const { token, hash } = newTaskToken(broker.runtime, id);
   const { principal } = caller;
   const task: TaskRow = {
@@ -90,7 +95,9 @@ export async function openTask(
     newLeases: leases,
     quotas: quotasOf(decision, leases.length, taskGrant),
     ...evidenceOf(caller, idempotencyKey ?? id),
+    ...uses,
     events: [
+      ...events,
       {
         kind: 'task.opened',
         actor: actorOf(caller),
@@ -144,6 +151,9 @@ export async function addCredentials(
     return no({ reason: 'not-found', detail: 'The token is not of this task' });
   }
   const { task } = caller;
+  if (broker.grants.get(task.grant)?.approval) {
+    return no({ reason: 'not-allowed', detail: 'approval: it was given for what the task was opened with' });
+  }
   const now = broker.runtime.now();
   if (hasEnded(task, now)) return no({ reason: 'task-ended', detail: 'The task has ended' });
 

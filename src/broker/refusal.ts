@@ -1,3 +1,5 @@
+import type { RequestView } from './verbs.ts';
+
 /**
  * Why the broker does not do what it is asked. `detail` is for the operator and the log; what the caller reads is
  * chosen in http/wire.ts, which hears only the reason, so a denial never tells a stranger how near he came.
@@ -8,6 +10,8 @@ export type Refusal =
   /** Policy says no, whatever the ground. */
   | { readonly reason: 'not-allowed'; readonly detail: string }
   | { readonly reason: 'not-found'; readonly detail: string }
+  /** Policy allows it once somebody approves: not a no, and not logged as one. */
+  | { readonly reason: 'awaiting-approval'; readonly detail: string; readonly view: RequestView }
   /** What was asked cannot be understood; the caller may read the detail. */
   | { readonly reason: 'invalid-request'; readonly detail: string }
   /** The same idempotency key is being served right now. */

@@ -62,6 +62,9 @@ async function renewAsItStands(
   const permission = await permit(broker, caller, ask, now);
   if (!permission.ok) return no(permission.error);
   const { decision } = permission.value;
+  if (broker.grants.get(task.grant)?.approval && decision.grantVersion !== task.grantVersion) {
+    return no({ reason: 'not-allowed', detail: 'approval: it was given for the grant as it was' });
+  }
   const credential = decision.credentials[0];
   if (credential === undefined || credential.target !== lease.target) {
     return no({ reason: 'not-allowed', detail: 'The grant has moved this credential to another target' });

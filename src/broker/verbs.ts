@@ -5,7 +5,7 @@ import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { KillRest } from '../store/kills.ts';
-import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type { Refusal } from './refusal.ts';
 
 /** Who calls: a proven identity with its roles, or the holder of a task's token. */
@@ -24,6 +24,8 @@ export interface OpenTask {
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
   readonly taskGrant: string | null;
+  /** The approved request that it redeems. */
+  readonly request?: string;
   /** A public JWK. */
   readonly publicKey: Readonly<Record<string, Json>> | null;
   readonly idempotencyKey: string | null;
@@ -137,6 +139,24 @@ export interface CreateTaskGrant {
   readonly uses: number;
 }
 
+/** A request, and how far its approvals have come by the rule as it is now. */
+export interface RequestView {
+  readonly request: RequestRow;
+  /** The humans that whoever asks is or acts for. */
+  readonly onBehalfOf: readonly string[];
+  /** The stage that waits, from 0; null: none. */
+  readonly waitingStage: number | null;
+  /** How many approvals each stage takes. */
+  readonly stages: readonly number[];
+}
+
+export interface ApproveAsk {
+  /** Of what the approver saw. */
+  readonly digest: string;
+  /** The longest lifetime that he allows; null: what was asked. */
+  readonly ttlSeconds: number | null;
+}
+
 /** What to kill: all members that are there must fit. `all` takes their place, so that nothing is killed by leaving out. */
 export interface KillAsk {
   readonly issuer: string | null;
@@ -197,6 +217,12 @@ export interface Verbs {
   renewLease(caller: Caller, leaseId: string, ttlSeconds: number | null): Answer<LeaseRow>;
   /** By the task's holder or an operator. Waits a bounded time for the end. */
   revokeLease(caller: Caller, leaseId: string, reason: string): Answer<LeaseRow>;
+  /** Requests that wait for approval or have it, as far as the caller may see them. */
+  listRequests(caller: Caller): Answer<readonly RequestView[]>;
+  readRequest(caller: Caller, id: string): Answer<RequestView>;
+  approveRequest(caller: Caller, id: string, ask: ApproveAsk): Answer<RequestView>;
+  denyRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
+  cancelRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
   /** For operators: ends all that matches, and keeps it out until the block is lifted. Answers when all of it is due. */
   kill(caller: Caller, ask: KillAsk): Answer<KillProgress>;
   readKill(caller: Caller, id: string): Answer<KillProgress>;

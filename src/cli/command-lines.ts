@@ -4,6 +4,7 @@ import type { ExecOptions } from './commands/exec.ts';
 import type { ExplainOptions } from './commands/explain.ts';
 import type { KillOptions } from './commands/kill.ts';
 import type { LeasesOptions } from './commands/leases.ts';
+import type { ApproveOptions } from './commands/requests.ts';
 import type { TaskGrantOptions } from './commands/task-grant.ts';
 import type { TasksOptions } from './commands/tasks.ts';
 import type { ConnectionOptions } from './connect.ts';
@@ -109,6 +110,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
         (await import('./commands/revoke.ts')).revoke(io, options, ids),
       ),
     );
+  addDeciding(program, io, action);
   addKilling(program, io, action);
   byIdentity(connectionOptions(program.command('explain')))
     .description('show check by check why a request would be refused')
@@ -124,6 +126,41 @@ export function addRuling(program: Command, io: Io, action: Action): void {
       action(async (options: ExplainOptions) => (await import('./commands/explain.ts')).explain(io, options)),
     );
   addTaskGrants(program.command('task-grant').description('cut grants down to single runs'), io, action);
+}
+
+function addDeciding(program: Command, io: Io, action: Action): void {
+  connectionOptions(program.command('requests'))
+    .description('show what waits for approval or has it: your own, and what you may approve')
+    .argument('[request]', 'its id')
+    .action(
+      action(async (options: Connection, id?: string) =>
+        (await import('./commands/requests.ts')).requests(io, options, id),
+      ),
+    );
+  connectionOptions(program.command('approve'))
+    .description('approve exactly what a request asks for')
+    .argument('<request>', 'its id')
+    .option('--ttl <duration>', 'for no longer than this', parseDuration)
+    .option('--digest <digest>', 'only if the request is still this one')
+    .action(
+      action(async (options: ApproveOptions, id: string) =>
+        (await import('./commands/requests.ts')).approve(io, options, id),
+      ),
+    );
+  for (const [how, what] of [
+    ['deny', 'deny a request: one denial ends it'],
+    ['cancel', 'take back a request of your own'],
+  ] as const) {
+    connectionOptions(program.command(how))
+      .description(what)
+      .argument('<request>', 'its id')
+      .requiredOption('--reason <text>', 'why, for the log')
+      .action(
+        action(async (options: Connection & { reason: string }, id: string) =>
+          (await import('./commands/requests.ts')).end(io, options, id, how),
+        ),
+      );
+  }
 }
 
 function addKilling(program: Command, io: Io, action: Action): void {

@@ -1,7 +1,9 @@
 import type {
+  ApprovalRequest,
   AuditPage,
   AuditQuery,
   AvailableGrant,
+  AwaitingApproval,
   CreateTaskGrantRequest,
   ExplainRequest,
   Explanation,
@@ -20,7 +22,7 @@ import type {
 } from '../http/contract.ts';
 import { createSealKey } from './sealed.ts';
 import { completeTask, openedHandle, type TaskHandle } from './task.ts';
-import { type Call, createTransport, type TransportOptions } from './transport.ts';
+import { type Call, createTransport, type TransportOptions, waitFor } from './transport.ts';
 
 export interface ClientOptions extends TransportOptions {
   /** Proves who calls. Asked for each attempt, so that it is always fresh. */
@@ -34,6 +36,8 @@ export interface OpenOptions {
   readonly unsealed?: boolean;
   /** Stops the repetitions; a request that is under way is waited for. */
   readonly signal?: AbortSignal;
+  /** Called once if the task waits for approval; `openTask` goes on waiting. */
+  readonly onAwaiting?: (request: ApprovalRequest) => void;
 }
 
 /** Everything that the broker does, typed. All methods reject with `HallpassProblem` or `HallpassUnreachable`. */
@@ -47,6 +51,12 @@ export interface Client {
   listLeases(query?: LeasesQuery): Promise<LeasePage>;
   renewLease(id: string, ttlSeconds?: number): Promise<Lease>;
   revokeLease(id: string, reason: string): Promise<Lease>;
+  /** Requests that wait or were approved: one's own, and those that one may approve. */
+  requests(): Promise<readonly ApprovalRequest[]>;
+  readRequest(id: string): Promise<ApprovalRequest>;
+  approveRequest(id: string, digest: string, ttlSeconds?: number): Promise<ApprovalRequest>;
+  denyRequest(id: string, reason: string): Promise<ApprovalRequest>;
+  cancelRequest(id: string, reason: string): Promise<ApprovalRequest>;
   kill(request: KillRequest): Promise<KillProgress>;
   readKill(id: string): Promise<KillProgress>;
   blocks(): Promise<readonly Kill[]>;
@@ -61,25 +71,39 @@ export interface Client {
 /** A client of one broker for one identity. Holds no connection of its own. */
 export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options);
-  const { token } = options;
+  const { token, sleep = waitFor } = options;
   const get = <T>(path: string, query: Call['query'] = {}) =>
     transport<T>({ method: 'GET', path, query, token, repeat: 'always' });
   const post = <T>(path: string, body: unknown, repeat: Call['repeat']) =>
     transport<T>({ method: 'POST', path, body, token, repeat });
   const at = (id: string) => encodeURIComponent(id);
+  const decide = async (id: string, what: string, body: unknown) =>
+    (await post<{ request: ApprovalRequest }>(`/v1/requests/${at(id)}/${what}`, body, 'refused')).request;
   return {
-    async openTask(request, { idempotencyKey = crypto.randomUUID(), unsealed = false, signal } = {}) {
+    async openTask(
+      request,
+      { idempotencyKey = crypto.randomUUID(), unsealed = false, signal, onAwaiting } = {},
+    ) {
       const key = unsealed ? null : await createSealKey();
-      const opened = await transport<OpenTaskResponse>({
-        method: 'POST',
-        path: '/v1/tasks',
-        body: key ? { ...request, public_key: key.publicKey } : request,
-        headers: { 'idempotency-key': idempotencyKey },
-        token,
-        repeat: 'always',
-        signal,
-      });
-      return openedHandle(transport, opened, key);
+      const open = (body: OpenTaskRequest, name: string) =>
+        transport<OpenTaskResponse | AwaitingApproval>({
+          method: 'POST',
+          path: '/v1/tasks',
+          body: key ? { ...body, public_key: key.publicKey } : body,
+          headers: { 'idempotency-key': name },
+          token,
+          repeat: 'always',
+          signal,
+        });
+      let answer = await open(request, idempotencyKey);
+      // It waits for approval: look as often as the broker says, and open again with what was approved.
+      for (let told = false; 'request' in answer; told = true) {
+        if (!told) onAwaiting?.(answer.request);
+        const { id } = answer.request;
+        if (answer.request.state === 'pending') await sleep(answer.interval * 1000, signal);
+        answer = await open({ ...request, request: id }, `${idempotencyKey.slice(0, 150)}.${id}`);
+      }
+      return openedHandle(transport, answer, key);
     },
     completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
     readTask: (id) => get(`/v1/tasks/${at(id)}`),
@@ -92,6 +116,12 @@ export function createClient(options: ClientOptions): Client {
     },
     revokeLease: async (id, reason) =>
       (await post<{ lease: Lease }>(`/v1/leases/${at(id)}/revoke`, { reason }, 'always')).lease,
+    requests: async () => (await get<{ requests: ApprovalRequest[] }>('/v1/requests')).requests,
+    readRequest: async (id) => (await get<{ request: ApprovalRequest }>(`/v1/requests/${at(id)}`)).request,
+    approveRequest: (id, digest, ttlSeconds) =>
+      decide(id, 'approve', { digest, ...(ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds }) }),
+    denyRequest: (id, reason) => decide(id, 'deny', { reason }),
+    cancelRequest: (id, reason) => decide(id, 'cancel', { reason }),
     kill: (request) => post('/v1/kills', request, 'always'),
     readKill: (id) => get(`/v1/kills/${at(id)}`),
     blocks: async () => (await get<{ blocks: Kill[] }>('/v1/blocks')).blocks,

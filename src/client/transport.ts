@@ -153,7 +153,7 @@ function checkedUrl({ url, allowInsecureHttp }: TransportOptions): URL {
   );
 }
 
-function waitFor(ms: number, signal?: AbortSignal): Promise<void> {
+export function waitFor(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const timer = setTimeout(() => {

@@ -1,5 +1,5 @@
 import type { AccessRule } from '../grants/access.ts';
-import type { Grant } from '../grants/grant.ts';
+import type { Grant, Human } from '../grants/grant.ts';
 import type { AttestorKind } from '../identity/attestor.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
@@ -16,6 +16,8 @@ export interface Config {
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
   readonly access: readonly AccessRule[];
+  /** Who is who, where one human has several identities. */
+  readonly people: readonly Human[];
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
   /** What is allowed and not advised. */
   readonly warnings: readonly ConfigFault[];

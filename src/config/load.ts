@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AccessRule } from '../grants/access.ts';
 import { type Fault, type Path, printPath, quote, schemaFaults, suggest } from '../grants/fault.ts';
-import type { Grant } from '../grants/grant.ts';
+import type { Grant, Human } from '../grants/grant.ts';
 import { type GrantWorld, parseGrant } from '../grants/parse.ts';
 import { parsePrincipalMatcher } from '../grants/principal.ts';
 import { configName } from '../grants/schema.ts';
@@ -122,6 +122,7 @@ async function build(
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
   const access = readAccess(sections.access ?? [], world, loading);
+  const people = readPeople(sections.people ?? [], world, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   loading.faults.push(...databaseFaults(sections.database));
   if (
@@ -143,6 +144,7 @@ async function build(
     targets: withScopes(targets.configured, members.grants),
     grants,
     access,
+    people,
     log: sections.log,
   };
 }
@@ -223,6 +225,15 @@ function readAccess(raw: RawConfig['access'], world: GrantWorld, loading: Loadin
   return raw.map(({ role, issuer, claims }, i) => ({
     role,
     who: parsePrincipalMatcher({ issuer, claims }, world.issuers, ['access', i], loading.faults),
+  }));
+}
+
+function readPeople(raw: RawConfig['people'], world: GrantWorld, loading: Loading): Human[] {
+  return raw.map(({ name, identities }, i) => ({
+    name,
+    who: identities.map((identity, j) =>
+      parsePrincipalMatcher(identity, world.issuers, ['people', i, 'identities', j], loading.faults),
+    ),
   }));
 }
 

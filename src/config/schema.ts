@@ -119,6 +119,20 @@ export const configSchema = z.strictObject({
     .max(MAX_ENTRIES)
     .default([])
     .meta({ description: 'Who may operate, audit and orchestrate' }),
+  people: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(200).meta({ description: 'Their name, for approvers and the log' }),
+        identities: z
+          .array(principalMatcher)
+          .min(1)
+          .max(MAX_ENTRIES)
+          .meta({ description: 'What is theirs or acts for them: accounts, and the jobs that they trigger' }),
+      }),
+    )
+    .max(MAX_ENTRIES)
+    .default([])
+    .meta({ description: 'Humans with several identities: nobody approves for himself, or twice' }),
   log: log.prefault({}).meta({ description: 'The log on standard output' }),
 });
 export type RawConfig = z.output<typeof configSchema>;

@@ -28,8 +28,31 @@ export interface Grant {
   };
   /** A task that stays silent for longer loses its credentials; null: no heartbeat is asked for. */
   readonly heartbeatSeconds: number | null;
+  /** Whose approval a task needs before it is opened; null: nobody's. */
+  readonly approval: ApprovalRule | null;
   /** Whether orchestrators may cut task grants from it, and how long and how often these may be used; null: no. */
   readonly taskGrants: { readonly maxSeconds: number; readonly maxUses: number } | null;
+}
+
+/** Who must approve, stage after stage. */
+export interface ApprovalRule {
+  /** Never empty. */
+  readonly stages: readonly ApprovalStage[];
+  /** What waits or was approved lapses after this. */
+  readonly lapseSeconds: number;
+}
+
+export interface ApprovalStage {
+  /** Any of them may approve. Never empty. */
+  readonly from: readonly PrincipalMatcher[];
+  /** How many of them must: one or more. */
+  readonly approvals: number;
+}
+
+/** One human, by the identities that are his or act for him: his own, and the jobs that he triggers. */
+export interface Human {
+  readonly name: string;
+  readonly who: readonly PrincipalMatcher[];
 }
 
 export interface PrincipalMatcher {

@@ -146,6 +146,33 @@ export const grantSchema = z.strictObject({
   heartbeat: duration(HEARTBEAT_SECONDS)
     .optional()
     .meta({ description: 'A task that is silent for longer loses its credentials' }),
+  approval: z
+    .strictObject({
+      stages: z
+        .array(
+          z.strictObject({
+            from: z
+              .array(principalMatcher)
+              .min(1)
+              .max(MAX_PATTERNS)
+              .meta({ description: 'Who may approve: any of these' }),
+            approvals: z
+              .int()
+              .min(1, { error: 'Write 1 or more: to need nobody, leave the stage out' })
+              .max(10)
+              .default(1)
+              .meta({ description: 'How many of them must' }),
+          }),
+        )
+        .min(1, { error: 'Write at least one stage: to need nobody, remove approval' })
+        .max(5)
+        .meta({ description: 'One after another, and nobody counts twice' }),
+      lapse: duration({ max: 604_800 })
+        .prefault('1h')
+        .meta({ description: 'What waits or was approved lapses after this' }),
+    })
+    .optional()
+    .meta({ description: 'Whose approval a task needs before it is opened. It must then say why' }),
   task_grants: z
     .strictObject({
       max_age: duration({ max: MAX_TASK_GRANT_SECONDS }).meta({

@@ -10,6 +10,7 @@ import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addKillRoutes } from './routes/kills.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
+import { addRequestRoutes } from './routes/requests.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -46,6 +47,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addLeaseRoutes(border);
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
+  addRequestRoutes(border);
   addKillRoutes(border);
   addAuditRoutes(border);
   addSystemRoutes({ ...border, version, ready });

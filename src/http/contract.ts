@@ -128,6 +128,9 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
+    request: id
+      .optional()
+      .meta({ description: 'The approved request that this opens, asked for in the same words' }),
     public_key: z.record(z.string(), json).optional().meta({
       description:
         'A public JWK (EC P-256, P-384, P-521, X25519, or RSA of 2048 bits and more). The secrets then come as JWE for it, and come again on a retry',
@@ -297,6 +300,70 @@ export const taskGrant = z
 
 export const taskGrantResponse = z.object({ task_grant: taskGrant }).meta({ id: 'TaskGrantResponse' });
 
+export const approvalRequest = z
+  .object({
+    id,
+    state: z.enum(['pending', 'approved', 'denied', 'expired', 'cancelled', 'redeemed']),
+    digest: z.string().meta({ description: 'Of exactly what was asked: an approval names it' }),
+    grant: z.string(),
+    grant_version: z.string(),
+    identity,
+    on_behalf_of: z.array(z.string()).meta({ description: 'The humans that the identity is or acts for' }),
+    task: z.string(),
+    purpose: z.string().nullable(),
+    parameters: z.record(z.string(), json),
+    task_grant: id.nullable(),
+    credentials: z.array(
+      z.object({
+        name: z.string(),
+        target: z.string(),
+        scope: json,
+        ttl_seconds: z.int(),
+        cap_seconds: z.int(),
+      }),
+    ),
+    approvals: z.array(z.object({ by: identity, at: instant, ttl_seconds: z.int().nullable() })),
+    stages: z.array(z.int()).meta({ description: 'How many approvals each stage takes' }),
+    waiting_stage: z.int().nullable().meta({ description: 'The stage that waits, from 0' }),
+    created_at: instant,
+    expires_at: instant,
+    reason: z.string().nullable().meta({ description: 'Why it was denied or cancelled' }),
+    opened: id.nullable().meta({ description: 'The task that it opened' }),
+  })
+  .meta({ id: 'ApprovalRequest' });
+
+export const awaitingApproval = z
+  .object({
+    request: approvalRequest,
+    interval: z.int().meta({ description: 'Seconds to wait between two looks' }),
+    expires_at: instant,
+  })
+  .meta({ id: 'AwaitingApproval' });
+
+export const approvalRequestResponse = z
+  .object({ request: approvalRequest })
+  .meta({ id: 'ApprovalRequestResponse' });
+
+export const approvalRequests = z
+  .object({ requests: z.array(approvalRequest) })
+  .meta({ id: 'ApprovalRequests' });
+
+export const approveRequest = z
+  .strictObject({
+    digest: z.string().min(1).max(100).meta({ description: 'Of what was seen and is approved' }),
+    ttl_seconds: z
+      .int()
+      .min(1)
+      .max(31_536_000)
+      .optional()
+      .meta({ description: 'The longest lifetime allowed' }),
+  })
+  .meta({ id: 'ApproveRequest' });
+
+export const reasonRequest = z
+  .strictObject({ reason: z.string().min(1).max(1000) })
+  .meta({ id: 'ReasonRequest' });
+
 export const killRequest = z
   .strictObject({
     issuer: name.optional(),
@@ -440,6 +507,8 @@ export type CreateTaskGrantRequest = z.infer<typeof createTaskGrantRequest>;
 export type TaskGrant = z.infer<typeof taskGrant>;
 export type TaskPage = z.infer<typeof taskPage>;
 export type LeasePage = z.infer<typeof leasePage>;
+export type ApprovalRequest = z.infer<typeof approvalRequest>;
+export type AwaitingApproval = z.infer<typeof awaitingApproval>;
 export type KillRequest = z.infer<typeof killRequest>;
 export type Kill = z.infer<typeof kill>;
 export type KillProgress = z.infer<typeof killProgress>;

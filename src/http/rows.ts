@@ -5,6 +5,7 @@ import type {
   IssuedCredential,
   KillProgress,
   OpenedTask,
+  RequestView,
 } from '../broker/verbs.ts';
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
@@ -140,6 +141,50 @@ export function taskGrantJson(row: TaskGrantRow): contract.TaskGrant {
     uses: row.uses,
     used: row.used,
   };
+}
+
+/** How often a client looks whether its request was approved: RFC 8628, section 3.2. */
+const POLL_SECONDS = 5;
+
+export function requestJson(view: RequestView): contract.ApprovalRequest {
+  const { request, onBehalfOf, stages, waitingStage } = view;
+  const { ask } = request;
+  return {
+    id: request.id,
+    state: request.state,
+    digest: request.digest,
+    grant: request.grant,
+    grant_version: ask.grantVersion,
+    identity: { issuer: request.issuer, subject: request.subject },
+    on_behalf_of: [...onBehalfOf],
+    task: ask.task,
+    purpose: ask.purpose,
+    parameters: mutableRecord(ask.parameters),
+    task_grant: ask.taskGrant,
+    credentials: ask.credentials.map(({ name, target, scope, ttlSeconds, capSeconds }) => ({
+      name,
+      target,
+      scope: mutable(scope),
+      ttl_seconds: ttlSeconds,
+      cap_seconds: capSeconds,
+    })),
+    approvals: request.approvals.map(({ by, at, ttlSeconds }) => ({
+      by: { issuer: by.issuer, subject: by.subject },
+      at: instant(at),
+      ttl_seconds: ttlSeconds,
+    })),
+    stages: [...stages],
+    waiting_stage: waitingStage,
+    created_at: instant(request.createdAt),
+    expires_at: instant(request.expiresAt),
+    reason: request.reason,
+    opened: request.taskId,
+  };
+}
+
+export function awaitingJson(view: RequestView): contract.AwaitingApproval {
+  const request = requestJson(view);
+  return { request, interval: POLL_SECONDS, expires_at: request.expires_at };
 }
 
 export function killJson(row: KillRow): contract.Kill {

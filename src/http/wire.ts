@@ -109,6 +109,9 @@ export function refusalFault(refusal: Refusal): Fault {
       return { code: 'not-allowed', detail: 'No policy allows this request' };
     case 'not-found':
       return { code: 'not-found', detail: 'It does not exist, or is not yours to see' };
+    case 'awaiting-approval':
+      // The route answers it with the request.
+      return { code: 'in-progress' };
     case 'invalid-request':
       return { code: 'invalid-request', detail: refusal.detail };
     case 'in-progress':

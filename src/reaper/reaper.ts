@@ -1,3 +1,4 @@
+import { expireRequests } from '../broker/approval.ts';
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
 import { finishKills } from '../broker/kill.ts';
@@ -81,6 +82,7 @@ export function createReaper(broker: Broker): Reaper {
         broker.log.error({ task: task.id, err: error }, 'closing a task failed, and will be tried again');
       });
     }
+    await expireRequests(broker, HOUSEKEEPING_BATCH);
     await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
   }
 

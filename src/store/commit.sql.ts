@@ -5,7 +5,7 @@ import type { Statement } from './database.ts';
  * (the number of the change within the group):
  *
  * $1 the units, $2 the clock, $3 uses of evidence, $4 new tasks, $5 changed tasks, $6 new leases, $7 changed leases,
- * $8 uses of quotas, $9 events, $10 new task grants. It answers the units that it refused, and why; all others are done.
+ * $8 uses of quotas, $9 events, $10 new task grants, $11 new requests, $12 changed requests. It answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
  * the commit. A unit is refused whole. Unique keys stay the last word between replicas: a collision fails the
@@ -39,7 +39,14 @@ event as (select row_number() over () as position, * from json_to_recordset($9::
 new_task_grant as (select * from json_to_recordset($10::json) as x(
   "unit" int, "id" text, "grant" text, "grantVersion" text, "cut" jsonb, "createdBy" jsonb, "createdAt" timestamptz,
   "expiresAt" timestamptz, "uses" int)),
+new_request as (select * from json_to_recordset($11::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "digest" text, "grant" text, "issuer" text, "subject" text,
+  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz)),
+changed_request as (select * from json_to_recordset($12::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text)),
 
+locked_request as (
+  select id, version from approval_request where id in (select id from changed_request) order by id for update),
 locked_task as (
   select id, version from task where id in (select id from changed_task) order by id for update),
 locked_lease as (
@@ -92,6 +99,12 @@ refused as (
     and coalesce(b.task, k.task_id) = k.task_id
     where c.state = 'active'
   union all
+  select n.unit, 'repeated' from new_request n join approval_request r on r.digest = n.digest
+    where r.state in ('pending', 'approved')
+  union all
+  select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
+    where k.version is distinct from c.version
+  union all
   select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
     where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)
        or q.live + w.live > w."maxLive"
@@ -142,6 +155,16 @@ make_task_grant as (
 count_task_grant as (
   insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
   from new_task_grant n join good using (unit)),
+ask_request as (
+  insert into approval_request (id, version, state, digest, grant_name, issuer, subject, ask, requester, approvals,
+    created_at, expires_at)
+  select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
+    n."createdAt", n."expiresAt"
+  from new_request n join good using (unit)),
+change_request as (
+  update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals, reason = c.reason,
+    task_id = c."taskId"
+  from changed_request c join good using (unit) where r.id = c.id),
 log_event as (
   insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
   select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body

@@ -10,7 +10,7 @@ import { err, ok, type Result } from '../result.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { COMMIT } from './commit.sql.ts';
 import { type Database, sqlState } from './database.ts';
-import type { LeaseRow, TaskGrantRow, TaskRow } from './rows.ts';
+import type { LeaseRow, RequestRow, TaskGrantRow, TaskRow } from './rows.ts';
 
 /**
  * What happens together or not at all: rows that begin, rows that change, and the events that say so
@@ -25,6 +25,8 @@ export interface Unit {
   readonly evidence?: EvidenceUse;
   readonly quotas?: readonly QuotaUse[];
   readonly newTaskGrant?: TaskGrantRow;
+  readonly newRequest?: RequestRow;
+  readonly changedRequest?: RequestRow;
 }
 
 /** One use of evidence that may be used once; `usedFor` lets a retry of the same request present it again. */
@@ -165,6 +167,8 @@ function keysOf(unit: Unit): readonly string[] {
   if (unit.changedTask) keys.push(unit.changedTask.id);
   if (unit.newTask?.idempotencyKey) keys.push(unit.newTask.idempotencyKey);
   if (unit.evidence) keys.push(unit.evidence.id);
+  if (unit.newRequest) keys.push(unit.newRequest.digest);
+  if (unit.changedRequest) keys.push(unit.changedRequest.id);
   return keys;
 }
 
@@ -220,6 +224,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
   const quotas: unknown[] = [];
   const events: unknown[] = [];
   const taskGrants: unknown[] = [];
+  const newRequests: unknown[] = [];
+  const changedRequests: unknown[] = [];
   for (const [unit, { unit: content }] of group.entries()) {
     if (content.evidence) {
       evidence.push({ unit, ...content.evidence, keepUntil: instant(content.evidence.keepUntil) });
@@ -230,6 +236,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
     for (const lease of content.changedLeases ?? []) changedLeases.push(leaseChange(unit, lease));
     for (const use of content.quotas ?? []) quotas.push({ unit, ...use });
     if (content.newTaskGrant) taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
+    if (content.newRequest) newRequests.push(requestRecord(unit, content.newRequest));
+    if (content.changedRequest) changedRequests.push(requestRecord(unit, content.changedRequest));
     for (const event of content.events)
       events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
   }
@@ -237,9 +245,18 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
   return [
     JSON.stringify(units),
     at,
-    ...[evidence, newTasks, changedTasks, newLeases, changedLeases, quotas, events, taskGrants].map((rows) =>
-      JSON.stringify(rows),
-    ),
+    ...[
+      evidence,
+      newTasks,
+      changedTasks,
+      newLeases,
+      changedLeases,
+      quotas,
+      events,
+      taskGrants,
+      newRequests,
+      changedRequests,
+    ].map((rows) => JSON.stringify(rows)),
   ];
 }
 
@@ -313,6 +330,10 @@ function leaseChange(unit: number, lease: LeaseRow): unknown {
 
 function taskGrantRecord(unit: number, grant: TaskGrantRow): unknown {
   return { unit, ...grant, createdAt: instant(grant.createdAt), expiresAt: instant(grant.expiresAt) };
+}
+
+function requestRecord(unit: number, request: RequestRow): unknown {
+  return { unit, ...request, createdAt: instant(request.createdAt), expiresAt: instant(request.expiresAt) };
 }
 
 /** An event as the statements that log it take it. */

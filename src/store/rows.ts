@@ -116,3 +116,50 @@ export interface Identity {
   readonly issuer: string;
   readonly subject: string;
 }
+
+/** Somebody as he was proven when he asked or approved: what is checked again when it counts. */
+export interface Person extends Identity {
+  readonly claims: Readonly<Record<string, Json>>;
+}
+
+export interface Approval {
+  readonly by: Person;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** The longest lifetime that the approver allows; null: what was asked. */
+  readonly ttlSeconds: number | null;
+}
+
+/** A wish that waits for approval, as it is stored. Instants are milliseconds since the epoch. */
+export interface RequestRow {
+  readonly id: string;
+  readonly version: number;
+  readonly state: 'pending' | 'approved' | 'denied' | 'expired' | 'cancelled' | 'redeemed';
+  readonly digest: string;
+  readonly grant: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly ask: RequestAsk;
+  readonly requester: Person;
+  readonly approvals: readonly Approval[];
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly reason: string | null;
+  readonly taskId: string | null;
+}
+
+/** What was asked, as policy read it. */
+export interface RequestAsk {
+  readonly task: string;
+  readonly purpose: string | null;
+  readonly parameters: Readonly<Record<string, Json>>;
+  readonly grantVersion: string;
+  readonly taskGrant: string | null;
+  readonly credentials: readonly {
+    readonly name: string;
+    readonly target: string;
+    readonly scope: Json;
+    readonly ttlSeconds: number;
+    readonly capSeconds: number;
+  }[];
+}

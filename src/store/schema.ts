@@ -2,6 +2,7 @@ import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'driz
 import type { EndReason, Outcome } from '../audit/event.ts';
 import type { Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
+import type { RequestRow } from './rows.ts';
 
 /** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
 
@@ -119,4 +120,21 @@ export const kill = pgTable('kill', {
   liftedAt: instant('lifted_at'),
   liftedBy: jsonb('lifted_by').$type<{ readonly issuer: string; readonly subject: string }>(),
   liftReason: text('lift_reason'),
+});
+
+export const approvalRequest = pgTable('approval_request', {
+  id: text().primaryKey(),
+  version: integer().notNull(),
+  state: text().$type<RequestRow['state']>().notNull(),
+  digest: text().notNull(),
+  grant: text('grant_name').notNull(),
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  ask: jsonb().$type<RequestRow['ask']>().notNull(),
+  requester: jsonb().$type<RequestRow['requester']>().notNull(),
+  approvals: jsonb().$type<RequestRow['approvals']>().notNull(),
+  createdAt: instant('created_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+  reason: text(),
+  taskId: text('task_id'),
 });

@@ -6,6 +6,7 @@ import type {
   KillProgress,
   OpenedTask,
   OpenTask,
+  RequestView,
   Role,
   Verbs,
 } from '../../src/broker/verbs.ts';
@@ -14,7 +15,7 @@ import { digestJson, type Json, sha256 } from '../../src/json.ts';
 import type { Secret } from '../../src/providers/provider.ts';
 import { err, ok } from '../../src/result.ts';
 import { newId, type Runtime } from '../../src/runtime.ts';
-import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../../src/store/rows.ts';
+import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../../src/store/rows.ts';
 
 export interface FakeOptions {
   readonly runtime: Runtime;
@@ -32,6 +33,7 @@ export class FakeVerbs implements Verbs {
   readonly tasks = new Map<string, TaskRow>();
   readonly leases = new Map<string, LeaseRow>();
   readonly taskGrants = new Map<string, TaskGrantRow>();
+  readonly requests = new Map<string, RequestView>();
   readonly kills = new Map<string, KillRow>();
   /** What is left of every kill. */
   killRest: KillProgress['rest'] = [];
@@ -156,6 +158,76 @@ export class FakeVerbs implements Verbs {
     const lease = this.leases.get(leaseId);
     if (!lease) return err<Refusal>({ reason: 'not-found', detail: leaseId });
     return ok(this.endLease(lease, 'revoked'));
+  }
+
+  async listRequests(caller: Caller) {
+    const refusal = await this.begin('listRequests', caller);
+    return refusal ? err(refusal) : ok([...this.requests.values()]);
+  }
+
+  async readRequest(caller: Caller, id: string) {
+    return this.decideRequest('readRequest', caller, id, {});
+  }
+
+  async approveRequest(...[caller, id, ask]: Parameters<Verbs['approveRequest']>) {
+    return this.decideRequest('approveRequest', caller, id, { state: 'approved' }, ask);
+  }
+
+  async denyRequest(caller: Caller, id: string, reason: string) {
+    return this.decideRequest('denyRequest', caller, id, { state: 'denied', reason }, reason);
+  }
+
+  async cancelRequest(caller: Caller, id: string, reason: string) {
+    return this.decideRequest('cancelRequest', caller, id, { state: 'cancelled', reason }, reason);
+  }
+
+  private async decideRequest(
+    verb: string,
+    caller: Caller,
+    id: string,
+    change: Partial<RequestRow>,
+    ...more: unknown[]
+  ) {
+    const refusal = await this.begin(verb, caller, id, ...more);
+    if (refusal) return err(refusal);
+    const view = this.requests.get(id);
+    if (!view) return err<Refusal>({ reason: 'not-found', detail: id });
+    const after = { ...view, request: { ...view.request, ...change } };
+    this.requests.set(id, after);
+    return ok(after);
+  }
+
+  /** A request that waits for one approval. */
+  awaitApproval(): RequestView {
+    const now = this.options.runtime.now();
+    const requester = { issuer: 'test', subject: 'job', claims: {} };
+    const credential = { name: 'db', target: 'db', scope: {}, ttlSeconds: 900, capSeconds: 900 };
+    const request: RequestRow = {
+      id: newId(this.options.runtime),
+      version: 1,
+      state: 'pending',
+      digest: sha256('asked'),
+      grant: 'reports',
+      issuer: requester.issuer,
+      subject: requester.subject,
+      ask: {
+        task: 'nightly-1',
+        purpose: 'an incident',
+        parameters: {},
+        grantVersion: 'v1',
+        taskGrant: null,
+        credentials: [credential],
+      },
+      requester,
+      approvals: [],
+      createdAt: now,
+      expiresAt: now + 3_600_000,
+      reason: null,
+      taskId: null,
+    };
+    const view: RequestView = { request, onBehalfOf: ['Ada'], waitingStage: 0, stages: [1] };
+    this.requests.set(request.id, view);
+    return view;
   }
 
   async kill(...[caller, ask]: Parameters<Verbs['kill']>) {

@@ -16,6 +16,7 @@ for (const table of [
   schema.quota,
   schema.auditEvent,
   schema.kill,
+  schema.approvalRequest,
 ]) {
   test(`schema: ${getTableName(table)} is read as the migrations made it`, async () => {
     const database = await store.open();

@@ -41,6 +41,7 @@ export interface TestBrokerOptions {
   readonly grants?: Readonly<Record<string, Json>>;
   readonly limits?: Partial<BrokerLimits>;
   readonly access?: readonly AccessRule[];
+  readonly people?: Broker['people'];
   readonly attestors?: readonly Attestor[];
 }
 
@@ -97,6 +98,7 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
     grants,
     targets,
     access: options.access ?? [],
+    people: options.people ?? [],
     mark,
     limits,
     log,

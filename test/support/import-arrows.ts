@@ -18,7 +18,12 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'http/contract.ts': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'] },
-  broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
+  // Pure: what a request for approval can become, and who counts.
+  approvals: { values: ['grants'], types: ['store/rows.ts', 'identity/attestor.ts'] },
+  broker: {
+    values: ['store', 'grants', 'approvals', 'audit'],
+    types: ['identity/attestor.ts', 'providers/provider.ts'],
+  },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
@@ -64,6 +69,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Parts without I/O and without a clock, and what they may have of Node. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
+  approvals: [],
   grants: ['node:crypto'],
   audit: ['node:crypto'],
   'http/contract.ts': [],

@@ -11,6 +11,7 @@ import type { Io } from '../io.ts';
 import type { AskOptions, DeliveryOptions } from '../options.ts';
 import { say } from '../output.ts';
 import { openRequest } from './open.ts';
+import { sayAwaiting } from './requests.ts';
 
 export type ExecOptions = ConnectionOptions & AskOptions & DeliveryOptions;
 
@@ -22,7 +23,7 @@ export async function exec(io: Io, options: ExecOptions, command: readonly strin
   const signals = catchSignals(io);
   try {
     const client = connect(io, options, { maxAttempts: ATTEMPTS });
-    const task = await client.openTask(openRequest(options));
+    const task = await client.openTask(openRequest(options), { onAwaiting: sayAwaiting(io) });
     return await runTask(io, options, command, task, signals);
   } catch (error) {
     reportFailure(io, error);

@@ -6,10 +6,13 @@ import type { Io } from '../io.ts';
 import type { AskOptions } from '../options.ts';
 import { printJson, say, when } from '../output.ts';
 import { openRequest } from './open.ts';
+import { sayAwaiting } from './requests.ts';
 
 /** Prints the credentials of a new task that stays open: as shell lines for `eval`, or as JSON. */
 export async function get(io: Io, options: ConnectionOptions & AskOptions): Promise<number> {
-  const task = await connect(io, options).openTask(openRequest(options));
+  const task = await connect(io, options).openTask(openRequest(options), {
+    onAwaiting: sayAwaiting(io),
+  });
   if (options.json) {
     const credentials = task.credentials.map(({ name, lease, secret }) => ({ name, lease, secret }));
     printJson(io, { task: task.task, token: task.token, credentials });

@@ -1,7 +1,7 @@
 import { ok } from '../../result.ts';
 import * as contract from '../contract.ts';
 import { addEndpoint, type Border } from '../endpoint.ts';
-import { issuedCredentialJson, leaseJson, openedTaskJson, taskJson } from '../rows.ts';
+import { awaitingJson, issuedCredentialJson, leaseJson, openedTaskJson, taskJson } from '../rows.ts';
 import { defined, pageOf } from './page.ts';
 
 const tag = 'Tasks';
@@ -27,6 +27,10 @@ export function addTaskRoutes(border: Border): void {
         schema: contract.openTaskResponse,
       },
       201: { description: 'Opened', schema: contract.openTaskResponse },
+      202: {
+        description: 'It waits for approval: look at the request, then open again with it',
+        schema: contract.awaitingApproval,
+      },
     },
     problems: [
       'in-progress',
@@ -46,9 +50,12 @@ export function addTaskRoutes(border: Border): void {
         credentials: body.credentials ?? null,
         ttlSeconds: body.ttl_seconds ?? null,
         taskGrant: body.task_grant ?? null,
+        ...(body.request === undefined ? {} : { request: body.request }),
         publicKey: body.public_key ?? null,
         idempotencyKey,
       });
+      if (!opened.ok && opened.error.reason === 'awaiting-approval')
+        return ok({ status: 202, json: awaitingJson(opened.error.view) });
       if (!opened.ok) return opened;
       return ok({ status: opened.value.repeated ? 200 : 201, json: openedTaskJson(opened.value, now) });
     },

@@ -1,0 +1,138 @@
+import { approve, cancel, deny, isIdentity } from '../approvals/request.ts';
+import type { NewEvent } from '../audit/event.ts';
+import { ok, type Result } from '../result.ts';
+import { openRequests, readRequest as readRequestRow } from '../store/requests.ts';
+import type { RequestRow } from '../store/rows.ts';
+import { commitRequest, maySee, personOf, viewOf } from './approval.ts';
+import { actorOf, type Broker } from './broker.ts';
+import type { Refusal } from './refusal.ts';
+import { refuse } from './refuse.ts';
+import { changedMeanwhile } from './task.ts';
+import type { ApproveAsk, Caller, RequestView } from './verbs.ts';
+
+/** Requests that one answer shows. */
+const MAX_SHOWN = 500;
+
+type Human = Caller & { readonly kind: 'principal' };
+
+/** Requests that wait or were approved, as far as the caller may see them. */
+export async function listRequests(
+  broker: Broker,
+  caller: Caller,
+): Promise<Result<readonly RequestView[], Refusal>> {
+  if (caller.kind !== 'principal') return noSuch(broker, caller, 'list-requests');
+  const rows = await openRequests(broker.database, MAX_SHOWN);
+  return ok(rows.filter((row) => maySee(broker, caller, row)).map((row) => viewOf(broker, row)));
+}
+
+export async function readRequest(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+): Promise<Result<RequestView, Refusal>> {
+  const seen = await see(broker, caller, id, 'read-request');
+  return seen.ok ? ok(viewOf(broker, seen.value.request)) : seen;
+}
+
+/** One approval, of exactly what the approver saw, for at most as long as he says. */
+export async function approveRequest(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+  ask: ApproveAsk,
+): Promise<Result<RequestView, Refusal>> {
+  return change(broker, caller, id, 'approve-request', (request, human) => {
+    const rule = broker.grants.get(request.grant)?.approval;
+    if (!rule) return { ok: false, error: 'its grant asks for no approval' };
+    const at = broker.runtime.now();
+    const approval = { by: personOf(human), at, ttlSeconds: ask.ttlSeconds };
+    const approved = approve({ rule, people: broker.people }, request, approval, ask.digest);
+    if (!approved.ok) return approved;
+    const complete = approved.value.state === 'approved';
+    const { ttlSeconds } = ask;
+    const data = { id, digest: ask.digest, ttlSeconds, complete };
+    return ok({ changed: approved.value, event: { kind: 'request.approved', data } });
+  });
+}
+
+export async function denyRequest(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+  reason: string,
+): Promise<Result<RequestView, Refusal>> {
+  return change(broker, caller, id, 'deny-request', (request, human) => {
+    const rule = broker.grants.get(request.grant)?.approval;
+    if (!rule) return { ok: false, error: 'its grant asks for no approval' };
+    const court = { rule, people: broker.people };
+    const denied = deny(court, request, personOf(human), reason, broker.runtime.now());
+    return denied.ok
+      ? ok({ changed: denied.value, event: { kind: 'request.denied', data: { id, reason } } })
+      : denied;
+  });
+}
+
+/** Taken back by whoever asked, or by an operator. */
+export async function cancelRequest(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+  reason: string,
+): Promise<Result<RequestView, Refusal>> {
+  return change(broker, caller, id, 'cancel-request', (request, human) => {
+    if (!isIdentity(request.requester, personOf(human)) && !human.roles.has('operator'))
+      return { ok: false, error: 'somebody else asked' };
+    const cancelled = cancel(request, reason, broker.runtime.now());
+    return cancelled.ok
+      ? ok({ changed: cancelled.value, event: { kind: 'request.cancelled', data: { id, reason } } })
+      : cancelled;
+  });
+}
+
+type Told = Extract<NewEvent, { readonly kind: `request.${'approved' | 'denied' | 'cancelled'}` }>;
+type Change = { readonly changed: RequestRow; readonly event: Pick<Told, 'kind' | 'data'> };
+
+async function change(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+  what: string,
+  decide: (request: RequestRow, human: Human) => Result<Change, string>,
+): Promise<Result<RequestView, Refusal>> {
+  const seen = await see(broker, caller, id, what);
+  if (!seen.ok) return seen;
+  const { request, human } = seen.value;
+  const decided = decide(request, human);
+  if (!decided.ok) {
+    const detail = `request: ${decided.error}`;
+    return refuse(broker, caller, { grant: request.grant }, what, { reason: 'not-allowed', detail });
+  }
+  const event = {
+    ...decided.value.event,
+    actor: actorOf(caller),
+    about: { grant: request.grant },
+  } as NewEvent;
+  const after = await commitRequest(broker, decided.value.changed, human, event);
+  if (after === null) return changedMeanwhile(broker, caller, { grant: request.grant }, what);
+  return ok(viewOf(broker, after));
+}
+
+/** The request, for somebody who may see it. One answer for what does not exist and what is not his to see. */
+async function see(
+  broker: Broker,
+  caller: Caller,
+  id: string,
+  what: string,
+): Promise<Result<{ readonly request: RequestRow; readonly human: Human }, Refusal>> {
+  const request = await readRequestRow(broker.database, id);
+  if (caller.kind !== 'principal' || request === null || !maySee(broker, caller, request))
+    return noSuch(broker, caller, what);
+  return ok({ request, human: caller });
+}
+
+function noSuch(broker: Broker, caller: Caller, what: string) {
+  return refuse(broker, caller, {}, what, {
+    reason: 'not-found',
+    detail: "There is no such request, or it is not the caller's to see",
+  });
+}

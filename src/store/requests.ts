@@ -1,0 +1,52 @@
+import { getTableColumns } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { rowReader, type StoredRow } from './mapping.ts';
+import type { RequestRow } from './rows.ts';
+import { approvalRequest } from './schema.ts';
+
+const toRequest = rowReader<RequestRow>(getTableColumns(approvalRequest));
+
+export async function readRequest(database: Database, id: string): Promise<RequestRow | null> {
+  const [stored] = await database.query<StoredRow>(
+    { name: 'request_by_id', text: 'select * from approval_request where id = $1' },
+    [id],
+  );
+  return stored === undefined ? null : toRequest(stored);
+}
+
+/** The request for exactly this that waits or was approved. */
+export async function openRequestFor(database: Database, digest: string): Promise<RequestRow | null> {
+  const [stored] = await database.query<StoredRow>(
+    {
+      name: 'open_request_by_digest',
+      text: "select * from approval_request where digest = $1 and state in ('pending', 'approved')",
+    },
+    [digest],
+  );
+  return stored === undefined ? null : toRequest(stored);
+}
+
+/** Requests that wait or were approved, those that lapse first in front. */
+export async function openRequests(database: Database, limit: number): Promise<RequestRow[]> {
+  const rows = await database.query<StoredRow>(
+    {
+      name: 'open_requests',
+      text: `select * from approval_request where state in ('pending', 'approved') order by expires_at limit $1`,
+    },
+    [limit],
+  );
+  return rows.map(toRequest);
+}
+
+/** Those of them whose time is up. */
+export async function lapsedRequests(database: Database, now: number, limit: number): Promise<RequestRow[]> {
+  const rows = await database.query<StoredRow>(
+    {
+      name: 'lapsed_requests',
+      text: `select * from approval_request where state in ('pending', 'approved') and expires_at <= $1
+             order by expires_at limit $2`,
+    },
+    [new Date(now).toISOString(), limit],
+  );
+  return rows.map(toRequest);
+}

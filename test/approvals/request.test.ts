@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { approve, cancel, deny, lapse, redeem } from '../../src/approvals/request.ts';
+import { grantSchema } from '../../src/grants/schema.ts';
+import type { Result } from '../../src/result.ts';
+import type { Person, RequestRow } from '../../src/store/rows.ts';
+
+/** Six identities of four humans: 4 and 5 are second ones of 0 and 1. */
+const HUMAN = [0, 1, 2, 3, 0, 1];
+const LAPSES = 100;
+const DIGEST = 'what was asked';
+
+/** May an identity approve? Changes in the course of a history. */
+type Eligible = readonly boolean[];
+
+const person = (n: number): Person => ({ issuer: 'corp', subject: `${n}`, claims: { n } });
+const among = (accepts: (n: number) => boolean) => ({
+  issuer: 'corp',
+  claims: [{ name: 'n', path: ['n'], accepts: [{ text: '', matches: (n: unknown) => accepts(Number(n)) }] }],
+});
+
+function courtOf(stages: readonly number[], eligible: Eligible) {
+  const from = [among((n) => eligible[n] ?? false)];
+  return {
+    rule: { stages: stages.map((approvals) => ({ approvals, from })), lapseSeconds: LAPSES },
+    people: [0, 1, 2, 3].map((human) => ({ name: `${human}`, who: [among((n) => HUMAN[n] === human)] })),
+  };
+}
+
+function fresh(asker: number, now: number): RequestRow {
+  const requester = person(asker);
+  const ask = {
+    task: 't',
+    purpose: 'p',
+    parameters: {},
+    grantVersion: 'v',
+    taskGrant: null,
+    credentials: [],
+  };
+  return {
+    id: 'r',
+    version: 1,
+    state: 'pending',
+    digest: DIGEST,
+    grant: 'g',
+    ...requester,
+    ask,
+    requester,
+    approvals: [],
+    createdAt: now,
+    expiresAt: now + LAPSES,
+    reason: null,
+    taskId: null,
+  };
+}
+
+const identity = fc.integer({ min: 0, max: 5 });
+const askerOrOther = fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, identity);
+const digest = fc.constantFrom(DIGEST, DIGEST, DIGEST, 'an edit');
+const action = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('approve' as const),
+      by: identity,
+      digest,
+      ttl: fc.option(fc.integer({ min: 1, max: 9 })),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('deny' as const), by: identity }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 60 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('tidy' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('eligible' as const), who: identity, may: fc.boolean() }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('redeem' as const), by: askerOrOther, digest }) },
+);
+
+test('redeem: no interleaving mints without approvals that count, of exactly that, and none mints twice', () => {
+  let minted = 0;
+  fc.assert(
+    fc.property(
+      identity,
+      fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 1, maxLength: 2 }),
+      fc.array(action, { maxLength: 30 }),
+      (asker, stages, history) => {
+        let now = 1_000;
+        let request = fresh(asker, now);
+        let eligible: Eligible = Array(6).fill(true);
+        // What a witness saw, told apart from what the code keeps.
+        const approved: { readonly by: number; readonly ttl: number | null }[] = [];
+        let over = false;
+        let redeemed = 0;
+        const keep = (result: Result<RequestRow, string>) => {
+          if (result.ok) request = result.value;
+          return result.ok;
+        };
+        for (const step of history) {
+          const court = courtOf(stages, eligible);
+          if (step.do === 'wait') now += step.ms;
+          if (step.do === 'tidy') request = lapse(request, now) ?? request;
+          if (step.do === 'eligible') eligible = eligible.map((may, n) => (n === step.who ? step.may : may));
+          if (step.do === 'approve') {
+            const approval = { by: person(step.by), at: now, ttlSeconds: step.ttl };
+            if (keep(approve(court, request, approval, step.digest))) {
+              expect(step.digest).toBe(DIGEST);
+              approved.push({ by: step.by, ttl: step.ttl });
+            }
+          }
+          if (step.do === 'deny') over = keep(deny(court, request, person(step.by), 'no', now)) || over;
+          if (step.do === 'cancel') over = keep(cancel(request, 'no', now)) || over;
+          if (step.do !== 'redeem') continue;
+          const by = step.by ?? asker;
+          const opening = { digest: step.digest, by: person(by), taskId: 't', now };
+          const answer = redeem(court, request, opening);
+          if (!answer.ok) continue;
+          request = answer.value.request;
+          minted++;
+          redeemed++;
+          const humans = new Set(approved.filter(({ by }) => eligible[by]).map(({ by }) => HUMAN[by]));
+          humans.delete(HUMAN[asker]);
+          expect(humans.size).toBeGreaterThanOrEqual(stages.reduce((sum, n) => sum + n, 0));
+          expect({ over, redeemed, digest: step.digest, by }).toEqual({
+            over: false,
+            redeemed: 1,
+            digest: DIGEST,
+            by: asker,
+          });
+          expect(now).toBeLessThan(1_000 + LAPSES);
+        }
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+  expect(minted).toBeGreaterThan(20);
+});
+
+test.each([
+  [{ stages: [] }, 'Write at least one stage'],
+  [{ stages: [{ from: [{ issuer: 'ci', claims: { a: 'b' } }], approvals: 0 }] }, 'Write 1 or more'],
+  [{ stages: [{ from: [], approvals: 1 }] }, ''],
+])('approval %j: zero approvers are refused at load', (approval, message) => {
+  const read = grantSchema.shape.approval.safeParse(approval);
+  expect(read.success).toBe(false);
+  expect(JSON.stringify(read.error?.issues)).toContain(message);
+});

@@ -1,0 +1,236 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Caller, OpenTask, RequestView } from '../../src/broker/verbs.ts';
+import type { Json } from '../../src/json.ts';
+import { asking, callerOf, REPORT_GRANT, reason, type TestBroker, value } from '../support/broker.ts';
+import { createStage, type Stage } from '../support/stage.ts';
+import { anyStore } from '../support/stores.ts';
+
+const store = await anyStore();
+let stage: Stage;
+let hallpass: TestBroker;
+
+const REPOSITORY = { repository_id: '42' };
+const role = (team: string) => ({ issuer: 'ci', claims: { team } });
+const grantOf = (approval: Json, over: object = {}) => ({
+  report: { ...(REPORT_GRANT as object), approval, ...over } as Json,
+});
+const TWO_STAGES = {
+  stages: [{ from: [role('dba')] }, { from: [role('lead')], approvals: 2 }],
+  lapse: '30m',
+};
+const ONE = { stages: [{ from: [role('dba')] }] };
+const who = (matcher: object) => matcher as never;
+
+/** Somebody of his own subject. */
+function person(subject: string, claims: Readonly<Record<string, Json>>): Caller {
+  const caller = callerOf(claims);
+  if (caller.kind !== 'principal') throw new Error('a principal');
+  return { ...caller, principal: { ...caller.principal, subject } };
+}
+
+const asker = person('asker', REPOSITORY);
+const dba = person('dba', { team: 'dba' });
+const ASK = asking({ purpose: 'an incident' });
+
+beforeEach(async () => {
+  stage = await createStage(store);
+  hallpass = await stage.start({ grants: grantOf(ONE) });
+});
+afterEach(async () => {
+  await stage.check();
+  await stage.close();
+});
+afterAll(() => store.stop());
+
+async function request(over: Partial<OpenTask> = {}, by = asker, broker = hallpass): Promise<RequestView> {
+  const answer = await broker.verbs.openTask(by, { ...ASK, ...over });
+  if (answer.ok || answer.error.reason !== 'awaiting-approval') throw new Error(JSON.stringify(answer));
+  return answer.error.view;
+}
+
+function approve(view: RequestView, by: Caller, ttlSeconds: number | null = null, broker = hallpass) {
+  const { id, digest } = view.request;
+  return broker.verbs.approveRequest(by, id, { digest, ttlSeconds });
+}
+
+const redeem = (view: RequestView, over: Partial<OpenTask> = {}, by = asker, broker = hallpass) =>
+  broker.verbs.openTask(by, { ...ASK, ...over, request: view.request.id });
+
+test('approval: nothing is minted before it is given, and then once', async () => {
+  const view = await request();
+  expect((await request()).request.id).toBe(view.request.id);
+  expect(reason(await redeem(view))).toBe('awaiting-approval');
+  expect(stage.warehouse.minted).toHaveLength(0);
+  expect(value(await approve(view, dba)).request.state).toBe('approved');
+  const opened = value(await redeem(view));
+  expect(reason(await redeem(view))).toBe('not-allowed');
+  expect(stage.warehouse.minted).toHaveLength(1);
+  const after = value(await hallpass.verbs.readRequest(asker, view.request.id));
+  expect(after.request).toMatchObject({ state: 'redeemed', taskId: opened.task.id });
+  const kinds = (await hallpass.events())
+    .map(({ kind }) => kind)
+    .filter((kind) => kind.startsWith('request.'));
+  expect(kinds).toEqual(['request.created', 'request.approved', 'request.redeemed', 'request.refused']);
+});
+
+test('approval: redeeming at once at two brokers opens one task', async () => {
+  const other = await stage.start({ grants: grantOf(ONE) });
+  const view = await request();
+  value(await approve(view, dba));
+  const answers = await Promise.all([redeem(view), redeem(view, {}, asker, other), redeem(view)]);
+  expect(answers.filter(({ ok }) => ok)).toHaveLength(1);
+  expect(stage.warehouse.minted).toHaveLength(1);
+});
+
+test('approval: stages follow one another, each with as many as it takes', async () => {
+  const broker = await stage.start({ grants: grantOf(TWO_STAGES) });
+  const view = await request({}, asker, broker);
+  const leads = ['a', 'b'].map((name) => person(name, { team: 'lead' }));
+  expect(reason(await approve(view, leads[0]!, null, broker))).toBe('not-allowed');
+  value(await approve(view, dba, null, broker));
+  expect(value(await approve(view, leads[0]!, null, broker)).waitingStage).toBe(1);
+  expect(reason(await approve(view, leads[0]!, null, broker))).toBe('not-allowed');
+  expect(reason(await redeem(view, {}, asker, broker))).toBe('awaiting-approval');
+  value(await approve(view, leads[1]!, null, broker));
+  value(await redeem(view, {}, asker, broker));
+});
+
+describe('approval: who does not count', () => {
+  const people = [
+    { name: 'Ada', who: [who({ issuer: 'ci', claims: [claim('person', 'ada')] })] },
+    { name: 'Bob', who: [who({ issuer: 'ci', claims: [claim('person', 'bob')] })] },
+  ];
+  function claim(name: string, accepted: string) {
+    return { name, path: [name], accepts: [{ text: accepted, matches: (at: unknown) => at === accepted }] };
+  }
+
+  test('approval: nobody approves for himself, by the same or by a linked identity, or through a job he triggered', async () => {
+    const broker = await stage.start({ grants: grantOf(ONE), people });
+    const job = person('job', { ...REPOSITORY, person: 'ada', team: 'dba' });
+    const view = await request({}, job, broker);
+    expect(view.onBehalfOf).toEqual(['Ada']);
+    for (const by of [job, person('ada at work', { team: 'dba', person: 'ada' })])
+      expect(reason(await approve(view, by, null, broker))).toBe('not-allowed');
+    value(await approve(view, person('bob', { team: 'dba', person: 'bob' }), null, broker));
+  });
+
+  test('approval: one human with two identities counts once', async () => {
+    const two = grantOf({ stages: [{ from: [role('dba')], approvals: 2 }] });
+    const broker = await stage.start({ grants: two, people });
+    const view = await request({}, asker, broker);
+    value(await approve(view, person('bob', { team: 'dba', person: 'bob' }), null, broker));
+    const again = person('bob at home', { team: 'dba', person: 'bob' });
+    expect(reason(await approve(view, again, null, broker))).toBe('not-allowed');
+    expect(reason(await redeem(view, {}, asker, broker))).toBe('awaiting-approval');
+  });
+
+  test('approval: strangers neither see nor decide, and cannot tell that it is there', async () => {
+    const view = await request();
+    const { id, digest } = view.request;
+    const stranger = person('stranger', { team: 'sales' });
+    const answers = [
+      await hallpass.verbs.readRequest(stranger, id),
+      await hallpass.verbs.readRequest(stranger, '0'.repeat(26)),
+      await hallpass.verbs.approveRequest(stranger, id, { digest, ttlSeconds: null }),
+      await hallpass.verbs.denyRequest(stranger, id, 'x'),
+      await hallpass.verbs.cancelRequest(stranger, id, 'x'),
+    ];
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    expect(value(await hallpass.verbs.listRequests(stranger))).toEqual([]);
+    expect(value(await hallpass.verbs.listRequests(dba))).toHaveLength(1);
+  });
+});
+
+test('approval: what is opened must be what was approved, by whoever asked', async () => {
+  const view = await request();
+  value(await approve(view, dba));
+  for (const edit of [
+    { parameters: { region: 'us' } },
+    { purpose: 'another' },
+    { ttlSeconds: 60 },
+    { task: 'report-1' },
+  ])
+    expect(reason(await redeem(view, edit))).toBe('not-allowed');
+  expect(reason(await redeem(view, {}, person('other', REPOSITORY)))).toBe('not-allowed');
+  expect(stage.warehouse.minted).toHaveLength(0);
+  value(await redeem(view));
+});
+
+test('approval: an approval of something else is not an approval', async () => {
+  const view = await request();
+  const forged = { ...view, request: { ...view.request, digest: 'another' } };
+  expect(reason(await approve(forged, dba))).toBe('not-allowed');
+  expect(reason(await redeem(view))).toBe('awaiting-approval');
+});
+
+test('approval: an edit of the grant, and an approver who may no longer approve, void it', async () => {
+  const view = await request();
+  value(await approve(view, dba));
+  const edited = await stage.start({ grants: grantOf(ONE, { tasks: ['nightly', 'more'] }) });
+  expect(reason(await redeem(view, {}, asker, edited))).toBe('not-allowed');
+  const others = await stage.start({ grants: grantOf({ stages: [{ from: [role('security')] }] }) });
+  expect(reason(await redeem(view, {}, asker, others))).toBe('not-allowed');
+  const gone = await stage.start({ grants: {} });
+  expect(reason(await redeem(view, {}, asker, gone))).toBe('not-allowed');
+  expect(stage.warehouse.minted).toHaveLength(0);
+});
+
+test('approval: policy is asked again, and a proof that no longer fits opens nothing', async () => {
+  const view = await request();
+  value(await approve(view, dba));
+  expect(reason(await redeem(view, {}, person('asker', { repository_id: '43' })))).toBe('not-allowed');
+});
+
+test('approval: one denial ends it, also after others approved; taking back is for whoever asked', async () => {
+  const denied = await request();
+  value(await approve(denied, dba));
+  expect(reason(await hallpass.verbs.denyRequest(asker, denied.request.id, 'x'))).toBe('not-allowed');
+  value(await hallpass.verbs.denyRequest(person('second', { team: 'dba' }), denied.request.id, 'no'));
+  expect(reason(await redeem(denied))).toBe('not-allowed');
+  const taken = await request();
+  expect(taken.request.id).not.toBe(denied.request.id);
+  expect(reason(await hallpass.verbs.cancelRequest(dba, taken.request.id, 'x'))).toBe('not-allowed');
+  value(await hallpass.verbs.cancelRequest(asker, taken.request.id, 'no longer needed'));
+  expect(reason(await approve(taken, dba))).toBe('not-allowed');
+});
+
+test('approval: what waits and what was approved lapses, and can be asked for anew', async () => {
+  const waits = await request();
+  const approved = await request({ purpose: 'another' });
+  value(await approve(approved, dba));
+  await stage.runtime.advance(3_600_000);
+  expect(reason(await approve(waits, dba))).toBe('not-allowed');
+  expect(reason(await redeem(approved, { purpose: 'another' }))).toBe('not-allowed');
+  expect(value(await hallpass.verbs.readRequest(asker, waits.request.id)).request.state).toBe('expired');
+  const anew = await request();
+  expect(anew.request.id).not.toBe(waits.request.id);
+  await hallpass.reap();
+  const expired = (await hallpass.events()).filter(({ kind }) => kind === 'request.expired');
+  expect(expired).toHaveLength(2);
+});
+
+test('approval: approvers may shorten, for renewals and added credentials too, and never widen', async () => {
+  const short = await request();
+  value(await approve(short, dba, 60));
+  const opened = value(await redeem(short));
+  const { lease } = opened.credentials[0]!;
+  expect([lease.expiresAt, lease.capAt, opened.task.expiresAt]).toEqual(
+    Array(3).fill(stage.runtime.now() + 60_000),
+  );
+  const holder = value(await hallpass.verbs.identify({ kind: 'bearer', token: opened.token ?? '' }, 'test'));
+  expect(reason(await hallpass.verbs.renewLease(holder, lease.id, 3_600))).toBe('cannot-renew');
+  const more = { credentials: ['db'], ttlSeconds: null };
+  expect(reason(await hallpass.verbs.addCredentials(holder, opened.task.id, more))).toBe('not-allowed');
+  const wide = await request({ ttlSeconds: 120 });
+  value(await approve(wide, dba, 86_400));
+  const wider = value(await redeem(wide, { ttlSeconds: 120 })).credentials[0]!.lease;
+  expect(wider.expiresAt).toBe(stage.runtime.now() + 120_000);
+});
+
+test('approval: it takes a reason, and a grant without approval takes no request', async () => {
+  expect(reason(await hallpass.verbs.openTask(asker, asking()))).toBe('not-allowed');
+  const open = await stage.start();
+  const view = await request();
+  value(await approve(view, dba));
+  expect(reason(await redeem(view, {}, asker, open))).toBe('not-allowed');
+});
