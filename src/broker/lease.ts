@@ -110,3 +110,13 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
 export function committed<Row extends { readonly version: number }>(row: Row): Row {
   return { ...row, version: row.version + 1 };
 }
+
+/**
+ * When a lease became due to be gone, if it has not ended; null while it is as it should be. It is overdue when that
+ * lies back further than the broker's `overdueAfterMs`: nobody looked, it passed its expiry, or ending it fails.
+ */
+export function overdueAt(row: LeaseRow): number | null {
+  if (row.state === 'ended' || row.dueAt === null) return null;
+  const failing = row.state === 'ending' && row.attempts > 1 ? row.endingSince : null;
+  return Math.min(row.dueAt, row.expiresAt, failing ?? Number.POSITIVE_INFINITY);
+}
