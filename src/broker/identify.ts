@@ -90,5 +90,5 @@ function unauthenticated(broker: Broker, evidence: Evidence, request: string, de
 }
 
 function evidenceHash(evidence: Evidence): string {
-  return sha256(evidence.token);
+  return sha256(evidence.kind === 'bearer' ? evidence.token : (evidence.chain[0] ?? ''));
 }

@@ -105,8 +105,12 @@ export interface ClaimRules {
     readonly values: readonly Json[];
     readonly because: string;
   }[];
-  /** Claims that say nothing that can be relied on, each with the reason. */
+  /** What a claim's value must look like, up to its first wildcard, to say what it seems to say. */
+  readonly forms: readonly { readonly claim: string; readonly pattern: RegExp; readonly because: string }[];
+  /** Claims that say nothing that can be relied on, each with the reason. The members of such a claim neither. */
   readonly unreliable: Readonly<Record<string, string>>;
+  /** Claims that are strings though they look otherwise: a number or a boolean would never match. */
+  readonly strings: readonly string[];
 }
 
 export interface ClaimPin {

@@ -139,10 +139,10 @@ function packageFault(specifier: string, part: string, vendors: Map<string, stri
   const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
   const homes = Object.hasOwn(PACKAGES, name) ? PACKAGES[name] : undefined;
   if (homes !== undefined) {
-    const fits = ['everywhere', part, generic(part)].some((home) => homes.includes(home));
+    const fits = ['everywhere', part, kindred(part)].some((home) => homes.includes(home));
     return fits ? null : `${part} may not import the package ${name}: its place is ${homes.join(', ')}`;
   }
-  if (!generic(part).endsWith('/*'))
+  if (!Object.hasOwn(ARROWS, kindred(part)))
     return `${part} imports the package ${name}, which has no place in the house`;
   const owner = vendors.get(name) ?? part;
   vendors.set(name, owner);
@@ -163,6 +163,11 @@ function partOf(path: string): string | null {
 
 function generic(part: string): string {
   return Object.hasOwn(ARROWS, part) ? part : `${posix.dirname(part)}/*`;
+}
+
+/** The parts of the same folder: what one of them may use of others' packages all may, also one with arrows of its own. */
+function kindred(part: string): string {
+  return `${posix.dirname(part)}/*`;
 }
 
 interface Import {
