@@ -20,6 +20,7 @@ export const attestorKinds: Kinds<AttestorKind> = {
   azure: async () => (await import('./identity/presets/azure.ts')).attestorKind as AttestorKind,
   'aws-web-identity': async () =>
     (await import('./identity/presets/aws-web-identity.ts')).attestorKind as AttestorKind,
+  keys: async () => (await import('./identity/keys/kind.ts')).attestorKind as AttestorKind,
 };
 
 export const providerKinds: Kinds<ProviderKind> = {

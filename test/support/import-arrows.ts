@@ -25,7 +25,9 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'identity/jwt': { values: ['identity/attestor.ts'] },
   'identity/x509': {},
   'identity/files.ts': {},
-  'identity/presets': { values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'] },
+  'identity/presets': {
+    values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'],
+  },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
