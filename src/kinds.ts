@@ -21,6 +21,9 @@ export const attestorKinds: Kinds<AttestorKind> = {
   'aws-web-identity': async () =>
     (await import('./identity/presets/aws-web-identity.ts')).attestorKind as AttestorKind,
   keys: async () => (await import('./identity/keys/kind.ts')).attestorKind as AttestorKind,
+  spiffe: async () => (await import('./identity/spiffe/kind.ts')).attestorKind as AttestorKind,
+  'client-certificate': async () =>
+    (await import('./identity/client-certificate/kind.ts')).attestorKind as AttestorKind,
 };
 
 export const providerKinds: Kinds<ProviderKind> = {

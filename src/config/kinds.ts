@@ -51,7 +51,7 @@ export async function loadIssuers(
     for (const origin of described.names) {
       const twin = named.get(origin);
       const message = `The same issuer as ${quote(twin ?? '')}: what names ${quote(origin)} could be of either; keep one`;
-      if (twin !== undefined)
+      if (twin !== undefined && twin !== name)
         loading.faults.push({ path: url === undefined ? path : [...path, 'issuer'], message });
       named.set(origin, name);
     }

@@ -7,6 +7,7 @@ import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
 import type { Runtime } from '../runtime.ts';
 import { readJsonBody } from './body.ts';
+import { clientCertificate } from './client-certificate.ts';
 import { emptyRequest, idempotencyKey, idParams, type ProblemCode } from './contract.ts';
 import { describeEndpoint } from './describe.ts';
 import type { HttpLimits } from './limits.ts';
@@ -136,8 +137,9 @@ async function authenticate(
   exchange: Exchange,
 ): Promise<Result<Caller, Fault>> {
   const token = BEARER.exec(c.req.raw.headers.get('authorization') ?? '')?.[1];
-  if (!token) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
-  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation);
+  const evidence = token ? ({ kind: 'bearer', token } as const) : clientCertificate(c.env?.incoming?.socket);
+  if (!evidence) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
+  const identified = await border.verbs.identify(evidence, operation);
   if (!identified.ok) return err(refusalFault(identified.error));
   const caller = identified.value;
   const { issuer, subject } = caller.kind === 'task' ? caller.task.principal : caller.principal;

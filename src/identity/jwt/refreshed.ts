@@ -78,10 +78,10 @@ export function refreshedSource<T>(runtime: Runtime, fetchEdition: FetchEdition<
     if (!fetched.ok) return;
     const { content, freshMs } = fetched.value;
     const digest = digestJson(content);
-    const same = held?.digest === digest ? held : undefined;
+    const before = held?.generation ?? 0;
     held = {
-      value: same?.value ?? fetched.value.value,
-      generation: same?.generation ?? (held?.generation ?? 0) + 1,
+      value: fetched.value.value,
+      generation: held?.digest === digest ? before : before + 1,
       digest,
       fetchedAt: now,
       freshMs,
