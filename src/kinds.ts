@@ -22,6 +22,7 @@ export const attestorKinds: Kinds<AttestorKind> = {
     (await import('./identity/presets/aws-web-identity.ts')).attestorKind as AttestorKind,
   keys: async () => (await import('./identity/keys/kind.ts')).attestorKind as AttestorKind,
   spiffe: async () => (await import('./identity/spiffe/kind.ts')).attestorKind as AttestorKind,
+  aws: async () => (await import('./identity/aws/kind.ts')).attestorKind as AttestorKind,
   'client-certificate': async () =>
     (await import('./identity/client-certificate/kind.ts')).attestorKind as AttestorKind,
 };

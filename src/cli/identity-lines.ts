@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Action } from './command-lines.ts';
+import type { AwsIdentityOptions } from './commands/identity-aws.ts';
 import type { NewKeyOptions, SignOptions } from './commands/key.ts';
 import type { Io } from './io.ts';
 import { parseDuration } from './values.ts';
@@ -27,5 +28,20 @@ export function addIdentity(program: Command, io: Io, action: Action): void {
     .option('--lifetime <duration>', 'up to 5m', parseDuration, 60)
     .action(
       action(async (options: SignOptions) => (await import('./commands/key.ts')).signAssertion(io, options)),
+    );
+  program
+    .command('identity')
+    .description('get something to show to a broker, for --token-command')
+    .command('aws')
+    .description(
+      'print a request to STS that is signed with the AWS credentials of this machine, for one use',
+    )
+    .option('--audience <name>', 'as the issuer has it (or HALLPASS_URL)')
+    .option('--region <region>', 'region whose STS is asked (or AWS_REGION)')
+    .option('--endpoint <url>', 'another address of STS, as the issuer has it')
+    .action(
+      action(async (options: AwsIdentityOptions) =>
+        (await import('./commands/identity-aws.ts')).awsIdentity(io, options),
+      ),
     );
 }

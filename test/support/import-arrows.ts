@@ -23,7 +23,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts', 'identity/jwt', 'identity/x509', 'identity/files.ts'] },
   'identity/jwt': { values: ['identity/attestor.ts'] },
-  'identity/x509': {},
+  'identity/x509': { values: ['identity/attestor.ts'] },
   'identity/files.ts': {},
   'identity/presets': {
     values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'],
@@ -50,6 +50,9 @@ const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'js
  * to the one folder of `providers/` or `identity/` that imports it, and to nobody else.
  */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  // Finds a caller's credentials for `hallpass identity aws`, and signs with them.
+  '@aws-sdk/credential-provider-node': ['cli', 'providers/*'],
+  '@smithy/signature-v4': ['cli', 'providers/*'],
   '@electric-sql/pglite': ['store'],
   '@hono/node-server': ['http', 'main'],
   '@hono/zod-openapi': ['http'],
