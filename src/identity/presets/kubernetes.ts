@@ -143,7 +143,7 @@ function createKubernetesAttestor(name: string, settings: KubernetesSettings, ru
   const byToken = createOidcAttestor(name, settings, runtime);
   const { review } = settings;
   if (review === undefined) return byToken;
-  const ask = createTokenReview(review, settings.audiences, createSend(runtime, review.ca));
+  const ask = createTokenReview(review, settings.audiences, createSend(runtime, review.ca), runtime);
   return {
     issuer: name,
     async attest(evidence, now, signal) {

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { HallpassError } from '../../errors.ts';
 import type { Result } from '../../result.ts';
+import { type Runtime, withDeadline } from '../../runtime.ts';
 import type { AttestationRefusal, Principal } from '../attestor.ts';
 import { parseJson, type Send } from '../jwt/fetch.ts';
 
@@ -8,6 +10,9 @@ const REVIEW_MAX_BYTES = 65_536;
 
 /** Reviews under way at once; an API server under load is not helped by more. */
 const REVIEWS_MAX = 64;
+
+/** An API server that is slower than this is as good as gone. */
+export const REVIEW_TIMEOUT_MS = 5_000;
 
 const reviewed = z.object({
   kind: z.literal('TokenReview'),
@@ -30,6 +35,7 @@ export function createTokenReview(
   review: { readonly url: string; readonly authorization: () => Promise<Result<string, string>> },
   audiences: readonly string[],
   send: Send,
+  runtime: Runtime,
 ): (token: string, principal: Principal, signal: AbortSignal) => Promise<AttestationRefusal | null> {
   let underWay = 0;
 
@@ -64,7 +70,15 @@ export function createTokenReview(
     if (underWay >= REVIEWS_MAX) return unavailable(`${REVIEWS_MAX} reviews are under way`);
     underWay++;
     try {
-      return await ask(token, principal, signal);
+      return await withDeadline(
+        runtime,
+        REVIEW_TIMEOUT_MS,
+        (deadline) => ask(token, principal, deadline),
+        signal,
+      );
+    } catch (error) {
+      if (!(signal.aborted || (error instanceof HallpassError && error.code === 'timeout'))) throw error;
+      return unavailable(`no answer within ${REVIEW_TIMEOUT_MS} ms`);
     } finally {
       underWay--;
     }
