@@ -1,6 +1,7 @@
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
+import type { Confirmation, Principal, Proof } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
@@ -10,9 +11,9 @@ import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
-import { actorOf, type Broker, instant, principalOf } from './broker.ts';
+import { actorOf, type Broker, instant, names, principalOf } from './broker.ts';
 import { endTask } from './end.ts';
-import { newTaskToken } from './identify.ts';
+import { identifyActor, newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
 import type { Refusal } from './refusal.ts';
@@ -30,15 +31,24 @@ const REQUEST = 'open-task';
  */
 export async function openTask(
   broker: Broker,
-  caller: Caller,
-  ask: OpenTask,
+  presenter: Caller,
+  { actor, ...ask }: OpenTask,
 ): Promise<Result<OpenedTask, Refusal>> {
-  const no = (refusal: Refusal) => refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
-  if (caller.kind !== 'principal') {
-    return no({ reason: 'not-allowed', detail: 'A task was asked for with the token of another task' });
+  const noTo = (caller: Caller) => (refusal: Refusal) =>
+    refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
+  if (presenter.kind !== 'principal') {
+    return noTo(presenter)({
+      reason: 'not-allowed',
+      detail: 'A task was asked for with the token of another task',
+    });
   }
+  const acting = actor === undefined ? ok(presenter) : await identifyActor(broker, presenter, actor);
+  if (!acting.ok) return noTo(presenter)({ reason: 'unauthenticated', detail: acting.error });
+  const caller = acting.value;
+  const no = noTo(caller);
   const now = broker.runtime.now();
-  const requestDigest = digestJson({ ...ask, idempotencyKey: null } as unknown as Json);
+  const cnf = confirmationOf(caller);
+  const requestDigest = digestJson({ ...ask, idempotencyKey: null, ...(cnf && { cnf }) } as unknown as Json);
   const idempotencyKey = idempotencyKeyOf(caller, ask.idempotencyKey);
 
   const earlier =
@@ -72,6 +82,7 @@ export async function openTask(
     subject: principal.subject,
     principal,
     tokenHash: hash,
+    cnf,
     sealedToken: seal.value === null ? null : await seal.value(token),
     publicKey: ask.publicKey,
     idempotencyKey,
@@ -102,7 +113,9 @@ export async function openTask(
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
           claims: decision.claims,
-          proof: { method: principal.proof.method, evidence: principal.proof.evidenceHash },
+          proof: named(principal.proof),
+          ...(decision.actors === undefined ? {} : { actors: actorsOf(principal, decision.actors) }),
+          ...(cnf && { boundTo: { ...cnf } }),
           request: requestDigest,
         },
       },
@@ -378,17 +391,51 @@ function quotasOf(decision: Decision, leases: number, taskGrant: TaskGrantRow | 
   return uses;
 }
 
-/** Records the use of evidence that may be used once, bound to this request so that its own retry passes. */
+/** Records the use of all evidence that may be used once, bound to this request so that its own retry passes. */
 export function evidenceOf(caller: Caller, usedFor: string): Pick<Unit, 'evidence'> {
-  const once = caller.kind === 'principal' ? caller.principal.proof.singleUse : undefined;
-  return once === undefined ? {} : { evidence: { id: once.id, usedFor, keepUntil: once.until } };
+  if (caller.kind !== 'principal') return {};
+  const { principal, possession } = caller;
+  const uses = [
+    principal.proof.singleUse,
+    ...(principal.actors ?? []).map((actor) => actor.proof?.singleUse),
+    possession?.singleUse,
+  ];
+  const evidence = uses.flatMap((once) => (once ? [{ id: once.id, usedFor, keepUntil: once.until }] : []));
+  return evidence.length === 0 ? {} : { evidence };
+}
+
+/**
+ * The keys that the token of a task is bound to: that of its opener's proof, and that which his evidence came with. A
+ * certificate that is merely there binds nothing: it may be that of a proxy.
+ */
+function confirmationOf({
+  principal,
+  possession,
+}: Caller & { readonly kind: 'principal' }): Confirmation | null {
+  const jkt = possession?.jkt;
+  const held = { ...principal.proof.boundTo, ...(jkt ? { jkt } : {}) };
+  return Object.keys(held).length === 0 ? null : held;
+}
+
+function named({ method, evidenceHash }: Proof) {
+  return { method, evidence: evidenceHash };
+}
+
+/** Those who act for a principal, with the claims that decided and the evidence, for the log. */
+function actorsOf({ actors = [] }: Principal, looked: NonNullable<Decision['actors']>) {
+  return looked.map(({ issuer, subject, claims }, i) => {
+    const proof = actors[i]?.proof ?? null;
+    return { issuer, subject, claims, proof: proof && named(proof) };
+  });
 }
 
 function idempotencyKeyOf(
   caller: Caller & { readonly kind: 'principal' },
   key: string | null,
 ): string | null {
-  return key === null ? null : digestJson([caller.principal.issuer, caller.principal.subject, key]);
+  if (key === null) return null;
+  const { issuer, subject, actors } = caller.principal;
+  return digestJson([issuer, subject, ...(actors === undefined ? [] : [names(actors)]), key]);
 }
 
 function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {

@@ -18,6 +18,7 @@ import {
   observed,
   problemResponse,
 } from './observe.ts';
+import { presentedBy } from './presented.ts';
 import { addressKey, type RateBound } from './rate.ts';
 import { type Fault, refusalFault } from './wire.ts';
 
@@ -95,7 +96,7 @@ export function addEndpoint<Query extends ZodObject, Body extends ZodObject>(
 }
 
 /** Takes a place among the requests in flight; the value gives it back. */
-function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
+export function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
   const { inFlight, limits } = border;
   const full =
     inFlight.requests >= limits.maxInFlight || (mints && inFlight.mints >= limits.maxInFlightMints);
@@ -126,18 +127,17 @@ async function answer<Query extends ZodObject, Body extends ZodObject>(
   return jsonResponse(reply.value.status, reply.value.json, exchange);
 }
 
-// RFC 6750 section 2.1. The length is bounded by the server's header limit.
-const BEARER = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
-
-async function authenticate(
+/** Who sends a request, by the token in its header, and what proves that the token is his. */
+export async function authenticate(
   border: Border,
   operation: string,
   c: Context<HttpEnv>,
   exchange: Exchange,
 ): Promise<Result<Caller, Fault>> {
-  const token = BEARER.exec(c.req.raw.headers.get('authorization') ?? '')?.[1];
-  if (!token) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
-  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation);
+  const presented = presentedBy(c);
+  if (presented === null) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
+  const { token, ...beside } = presented;
+  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation, beside);
   if (!identified.ok) return err(refusalFault(identified.error));
   const caller = identified.value;
   const { issuer, subject } = caller.kind === 'task' ? caller.task.principal : caller.principal;
