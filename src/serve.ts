@@ -214,6 +214,7 @@ async function listen(
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
+    url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),

@@ -28,6 +28,8 @@ export interface Border extends Observer {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly perAddress: RateBound;
   readonly perCaller: RateBound;
   /** What is being served now. */
@@ -139,7 +141,11 @@ export async function authenticate(
   const { token, ...beside } = presented;
   const identified = await border.verbs.identify({ kind: 'bearer', token }, operation, beside);
   if (!identified.ok) return err(refusalFault(identified.error));
-  const caller = identified.value;
+  return admit(border, identified.value, exchange);
+}
+
+/** Lets a caller in who is known now: names him in the access log, and bounds how often he calls. */
+export function admit(border: Border, caller: Caller, exchange: Exchange): Result<Caller, Fault> {
   const { issuer, subject } = caller.kind === 'task' ? caller.task.principal : caller.principal;
   exchange.caller = caller.kind === 'task' ? { issuer, subject, task: caller.task.id } : { issuer, subject };
   // A task has a bucket of its own: a busy scheduler's tasks can always beat and end.

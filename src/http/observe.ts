@@ -88,8 +88,14 @@ function headers(exchange: Exchange, contentType: string): Record<string, string
   };
 }
 
-export function jsonResponse(status: number, body: unknown, exchange: Exchange): Response {
-  return new Response(JSON.stringify(body), { status, headers: headers(exchange, 'application/json') });
+export function jsonResponse(
+  status: number,
+  body: unknown,
+  exchange: Exchange,
+  extra: Readonly<Record<string, string>> = {},
+): Response {
+  const fields = { ...headers(exchange, 'application/json'), ...extra };
+  return new Response(JSON.stringify(body), { status, headers: fields });
 }
 
 export function textResponse(
