@@ -1,5 +1,4 @@
 import type { OpenedTask } from '../../broker/verbs.ts';
-import type { Principal } from '../../identity/attestor.ts';
 import type { LeaseRow, TaskRow } from '../../store/rows.ts';
 import { ACCESS_TOKEN, DETAILS_TYPE } from './exchange.ts';
 
@@ -78,7 +77,7 @@ function leaseDetailsJson(lease: LeaseRow) {
 }
 
 /** RFC 8693, section 4.1: the nearest outermost. `iss` is the issuer's name in the broker's configuration. */
-function actJson([actor, ...rest]: NonNullable<Principal['actors']>): Act | undefined {
+function actJson([actor, ...rest]: NonNullable<TaskRow['principal']['actors']>): Act | undefined {
   if (actor === undefined) return undefined;
   const act = actJson(rest);
   return { iss: actor.issuer, sub: actor.subject, ...(act === undefined ? {} : { act }) };
