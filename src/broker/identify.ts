@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { HallpassError } from '../errors.ts';
 import { rolesOf } from '../grants/access.ts';
 import type { AttestationRefusal, Attestor, Evidence, Principal } from '../identity/attestor.ts';
-import { sha256 } from '../json.ts';
+import { isStorable, type Json, sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { ID_PATTERN, newId, type Runtime, withDeadline } from '../runtime.ts';
 import type { TaskRow } from '../store/rows.ts';
@@ -58,6 +58,8 @@ async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Pri
   for (const attestor of broker.attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
+    if (answer.ok && !isStorable(answer.value as unknown as Json))
+      return err(`${answer.value.issuer}: malformed: a claim has NUL or half a surrogate pair in it`);
     if (answer.ok) return answer;
     const { reason, detail, issuer } = answer.error;
     return err(`${issuer ?? attestor.issuer}: ${reason}: ${detail}`);
