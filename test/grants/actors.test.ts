@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decide, explain } from '../../src/grants/decide.ts';
 import type { Ask, Grant } from '../../src/grants/grant.ts';
+import { matchesPrincipal } from '../../src/grants/principal.ts';
 import type { ActingParty } from '../../src/identity/attestor.ts';
 import type { Json } from '../../src/json.ts';
 import { askOf, faultsOf, grantOf } from './support.ts';
@@ -140,6 +141,7 @@ test('decide and explain: agree with a plain reference over all chains', () => {
         const ask = askBy(...chain);
         const allowed = allows(grant, ask);
         expect(allowed).toBe(reference(wanted, chain));
+        expect(matchesPrincipal(grant.who[0]!, ask.principal)).toBe(allowed);
         expect(explain(grant, null, ask).every((check) => check.ok)).toBe(allowed);
         answers[allowed ? 'allowed' : 'refused']++;
       },
