@@ -1,5 +1,5 @@
 import { MAX_ACTORS } from '../grants/limits.ts';
-import type { ActingParty, Principal } from '../identity/attestor.ts';
+import type { ActingParty, Principal, Proof } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 
@@ -69,4 +69,17 @@ function isMembers(value: Json | undefined): value is Members {
 
 function isScalar(value: Json): boolean {
   return value === null || typeof value !== 'object';
+}
+
+/** How somebody was proven, for the log. */
+export function proofFor({ method, evidenceHash }: Proof) {
+  return { method, evidence: evidenceHash };
+}
+
+/** Those who act for a principal, with the claims that decided and the evidence, for the log. */
+export function actorsFor({ actors = [] }: Principal, looked: readonly Omit<ActingParty, 'proof'>[]) {
+  return looked.map(({ issuer, subject, claims }, i) => {
+    const proof = actors[i]?.proof ?? null;
+    return { issuer, subject, claims, proof: proof && proofFor(proof) };
+  });
 }

@@ -1,7 +1,6 @@
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
-import type { Confirmation, Principal, Proof } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
@@ -12,10 +11,12 @@ import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { actorOf, type Broker, instant, names, principalOf } from './broker.ts';
+import { actorsFor, proofFor } from './delegation.ts';
 import { endLease, endTask, waitAtMost } from './end.ts';
 import { identifyActor, newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
+import { confirmationOf } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { repeatTask } from './repeat.ts';
@@ -113,8 +114,8 @@ export async function openTask(
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
           claims: decision.claims,
-          proof: named(principal.proof),
-          ...(decision.actors === undefined ? {} : { actors: actorsOf(principal, decision.actors) }),
+          proof: proofFor(principal.proof),
+          ...(decision.actors === undefined ? {} : { actors: actorsFor(principal, decision.actors) }),
           ...(cnf && { boundTo: { ...cnf } }),
           request: requestDigest,
         },
@@ -434,31 +435,6 @@ export function evidenceOf(caller: Caller, usedFor: string): Pick<Unit, 'evidenc
   ];
   const evidence = uses.flatMap((once) => (once ? [{ id: once.id, usedFor, keepUntil: once.until }] : []));
   return evidence.length === 0 ? {} : { evidence };
-}
-
-/**
- * The keys that the token of a task is bound to: that of its opener's proof, and that which his evidence came with. A
- * certificate that is merely there binds nothing: it may be that of a proxy.
- */
-function confirmationOf({
-  principal,
-  possession,
-}: Caller & { readonly kind: 'principal' }): Confirmation | null {
-  const jkt = possession?.jkt;
-  const held = { ...principal.proof.boundTo, ...(jkt ? { jkt } : {}) };
-  return Object.keys(held).length === 0 ? null : held;
-}
-
-function named({ method, evidenceHash }: Proof) {
-  return { method, evidence: evidenceHash };
-}
-
-/** Those who act for a principal, with the claims that decided and the evidence, for the log. */
-function actorsOf({ actors = [] }: Principal, looked: NonNullable<Decision['actors']>) {
-  return looked.map(({ issuer, subject, claims }, i) => {
-    const proof = actors[i]?.proof ?? null;
-    return { issuer, subject, claims, proof: proof && named(proof) };
-  });
 }
 
 function idempotencyKeyOf(
