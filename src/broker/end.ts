@@ -1,5 +1,6 @@
 import type { Actor, EndReason, NewEvent, Outcome } from '../audit/event.ts';
-import type { Json } from '../json.ts';
+import { HallpassError } from '../errors.ts';
+import { type Json, storable } from '../json.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { EndableTarget, Ended } from '../providers/provider.ts';
 import { withDeadline } from '../runtime.ts';
@@ -19,11 +20,16 @@ export interface TaskEnd {
   readonly actor: Actor;
   /** Asked of the task as it stands; when it says no, nothing is done. */
   readonly stillHolds?: (task: TaskRow, now: number) => boolean;
+  /** A lease of the task that is due, and that the caller has claimed. */
+  readonly claimed?: LeaseRow;
+  /** Ends nothing at a target: the leases are due at once for the reaper. */
+  readonly leaveToReaper?: boolean;
 }
 
 /**
  * Ends a task and begins to end its leases, in one commit; then ends them at their targets. Resolves when that was
  * tried once: what is not ended by then is the reaper's. Calling it for a task that has ended changes nothing.
+ * Throws `store-conflict` when others changed the task or its leases every time: it then stands as it was.
  */
 export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<void> {
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
@@ -32,7 +38,7 @@ export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Pro
     const now = broker.runtime.now();
     if (end.stillHolds && !end.stillHolds(task, now)) return;
     const leases = (await leasesOfTask(broker.database, taskId)).filter(isUnended);
-    const begun = leases.map((lease) => beginEnding(broker, lease, end.reason, now));
+    const begun = leases.map((lease) => beginEnding(broker, lease, end.reason, now, holdOn(lease, end)));
     const ended: TaskRow = {
       ...task,
       state: 'ended',
@@ -54,20 +60,24 @@ export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Pro
         ...begun.map((lease) => endingEvent(lease, end.actor, end.reason)),
       ],
     });
-    if (result.ok) {
-      // Durable: the task has ended, its leases are ending and due. From here on the reaper could do all of it.
-      await Promise.all(
-        begun
-          .map(committed)
-          .filter(isOurs)
-          .map((lease) => settle(broker, lease)),
-      );
-      return;
-    }
+    if (!result.ok) continue;
+    // Durable: the task has ended, its leases are ending and due. From here on the reaper could do all of it.
+    if (end.leaveToReaper) broker.wakeReaper();
+    const ours = begun.map(committed).filter(isOurs);
+    await Promise.all(ours.map((lease) => settle(broker, lease)));
+    return;
   }
+  throw neverItsTurn(`task "${taskId}"`);
 }
 
-/** Ends one lease for a reason, as `endTask` does for all of a task. Returns it as it stands afterwards. */
+function neverItsTurn(what: string): HallpassError {
+  return new HallpassError(
+    'store-conflict',
+    `Cannot end ${what}: it was changed at the same time, every time`,
+  );
+}
+
+/** Ends one lease for a reason, as `endTask` does for all of a task. Returns it as it stands afterwards, and throws like it. */
 export async function endLease(
   broker: Broker,
   leaseId: string,
@@ -76,14 +86,31 @@ export async function endLease(
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const lease = await readLease(broker.database, leaseId);
     if (lease === null || !isUnended(lease)) return lease;
-    const begun = beginEnding(broker, lease, end.reason, broker.runtime.now());
+    const begun = beginEnding(broker, lease, end.reason, broker.runtime.now(), 'free');
     const result = await broker.committer.commit({
       changedLeases: [begun],
       events: [endingEvent(begun, end.actor, end.reason, end.note)],
     });
     if (result.ok) return isOurs(begun) ? settle(broker, committed(begun)) : committed(begun);
   }
-  return readLease(broker.database, leaseId);
+  throw neverItsTurn(`lease "${leaseId}"`);
+}
+
+/**
+ * Waits for work that goes on by itself, but no longer than a caller can be kept. Its failure is the caller's while
+ * he waits, and the log's afterwards.
+ */
+export async function waitAtMost(broker: Broker, work: Promise<unknown>): Promise<void> {
+  const waited = new AbortController();
+  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).catch(() => {});
+  work.catch((error: unknown) => {
+    if (waited.signal.aborted) broker.log.error({ err: error }, 'ending failed while nobody waited');
+  });
+  try {
+    await Promise.race([work, limit]);
+  } finally {
+    waited.abort();
+  }
 }
 
 /**
@@ -93,6 +120,7 @@ export async function endLease(
 export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<void> {
   if (claimed.state === 'ending') {
     await settle(broker, claimed);
+    if (claimed.endReason === 'mint-failed') await endUndelivered(broker, claimed, 'mint-failed');
     return;
   }
   const now = broker.runtime.now();
@@ -102,18 +130,24 @@ export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<voi
     await missHeartbeat(broker, claimed.taskId);
     return;
   }
-  const begun = changeLease(claimed, {
-    do: 'begin-ending',
-    reason,
-    at: now,
-    dueAt: now + broker.limits.claimMs,
-    attempts: 1,
-  });
+  if (reason === 'abandoned' && (await endUndelivered(broker, claimed, reason))) return;
+  const begun = beginEnding(broker, claimed, reason, now, 'claimed');
   const result = await broker.committer.commit({
     changedLeases: [begun],
     events: [endingEvent(begun, { kind: 'system' }, reason)],
   });
   if (result.ok) await settle(broker, committed(begun));
+}
+
+/**
+ * A task whose opening did not come to its end was delivered to nobody, neither its token nor any of its credentials:
+ * all of it ends, since whoever should have ended it is gone. Answers whether it was such a task.
+ */
+async function endUndelivered(broker: Broker, claimed: LeaseRow, reason: EndReason): Promise<boolean> {
+  const task = await readTask(broker.database, claimed.taskId);
+  if (task?.state !== 'open' || task.openedAt !== claimed.createdAt) return false;
+  await endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' }, claimed });
+  return true;
 }
 
 function isUnended(lease: LeaseRow): boolean {
@@ -125,18 +159,27 @@ function isOurs(lease: LeaseRow): boolean {
   return lease.attempts === 1;
 }
 
+/** Whose a lease is to end: the caller's by a claim, whose who comes first, or the reaper's alone. */
+type Hold = 'claimed' | 'free' | 'reaper';
+
+function holdOn(lease: LeaseRow, end: TaskEnd): Hold {
+  if (end.leaveToReaper) return 'reaper';
+  return lease.id === end.claimed?.id && lease.version === end.claimed.version ? 'claimed' : 'free';
+}
+
 /**
  * A lease that is to end now. One that is active is claimed for the caller, where its target has room; otherwise it
  * is due at once for the reaper. One that is being minted stays due at the end of its mint window: until then it
- * may still come into being.
+ * may still come into being. Where the caller has claimed it, that window is over.
  */
-function beginEnding(broker: Broker, lease: LeaseRow, reason: EndReason, now: number): LeaseRow {
-  if (lease.state === 'minting') {
+function beginEnding(broker: Broker, lease: LeaseRow, reason: EndReason, now: number, hold: Hold): LeaseRow {
+  if (lease.state === 'minting' && hold !== 'claimed') {
     const dueAt = Math.max(now, lease.dueAt ?? now);
     return changeLease(lease, { do: 'begin-ending', reason, at: now, dueAt, attempts: 0 });
   }
   const live = broker.targets.get(lease.target);
-  const claimed = live !== undefined && live.ending.refusal(now) === null;
+  const hasRoom = hold === 'free' && live !== undefined && live.ending.refusal(now) === null;
+  const claimed = hold === 'claimed' || hasRoom;
   if (!claimed) broker.wakeReaper();
   return changeLease(lease, {
     do: 'begin-ending',
@@ -187,13 +230,33 @@ async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
   if (live === undefined) return lease;
   const { target } = live;
   if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
+  // Denied at an earlier attempt, and due because by now that is in force.
+  if (lease.evidence !== null) return finish(broker, lease, 'denied', lease.evidence);
   let ended: Ended;
   try {
     ended = await endAtTarget(broker, lease, live, target);
   } catch (error) {
     return endLater(broker, lease, error);
   }
-  return finish(broker, lease, outcomeOf(lease, target, ended), ended.evidence);
+  const outcome = outcomeOf(lease, target, ended);
+  const evidence = storable(ended.evidence);
+  if (outcome !== 'denied' || ended.effectiveAt === undefined)
+    return finish(broker, lease, outcome, evidence);
+  return denyFrom(broker, lease, evidence, ended.effectiveAt);
+}
+
+/** A denial takes its time to be in force everywhere: until then the credential may work, and the lease is not ended. */
+async function denyFrom(
+  broker: Broker,
+  lease: LeaseRow,
+  denial: Json,
+  effectiveAt: number,
+): Promise<LeaseRow> {
+  const evidence: Json = { denial, effectiveAt: instant(effectiveAt) };
+  if (effectiveAt <= broker.runtime.now()) return finish(broker, lease, 'denied', evidence);
+  const waiting = changeLease(lease, { do: 'end-later', dueAt: effectiveAt, error: null, evidence });
+  const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
+  return result.ok ? committed(waiting) : lease;
 }
 
 /** Durable before: `ending` and the claim. A death in here is an attempt that nobody heard of; the next one finds what is left. */

@@ -7,7 +7,7 @@ import { lease } from './schema.ts';
 export interface LeaseFilter {
   readonly state?: LeaseRow['state'] | undefined;
   readonly live?: boolean | undefined;
-  /** Only those that should have ended by this instant and have not: see `overdueAt`. Milliseconds since the epoch. */
+  /** Only those that should have ended by this instant and have not: see `overdueAt` in broker/lease.ts. Milliseconds since the epoch. */
   readonly overdueSince?: number | undefined;
   readonly outcome?: LeaseRow['outcome'] | undefined;
   readonly task?: string | undefined;
@@ -59,7 +59,7 @@ export async function listLeases(
   );
 }
 
-/** In SQL what `overdueAt` says of a row. */
+/** In SQL what `overdueAt` in broker/lease.ts says of a row. */
 function isOverdue(since: number): SQL | undefined {
   const instant = new Date(since).toISOString();
   return and(
@@ -74,16 +74,6 @@ function isOverdue(since: number): SQL | undefined {
       ),
     ),
   );
-}
-
-/**
- * When a lease became due to be gone, if it has not ended; null while it is as it should be. It is overdue when that
- * lies back further than the broker's `overdueAfterMs`: nobody looked, it passed its expiry, or ending it fails.
- */
-export function overdueAt(row: LeaseRow): number | null {
-  if (row.state === 'ended' || row.dueAt === null) return null;
-  const failing = row.state === 'ending' && row.attempts > 1 ? row.endingSince : null;
-  return Math.min(row.dueAt, row.expiresAt, failing ?? Number.POSITIVE_INFINITY);
 }
 
 /** How many more leases of a target the caller can work on. */

@@ -30,8 +30,6 @@ describe('deliverPostgres', () => {
         const content = files[env.PGPASSFILE ?? ''] ?? '';
         expect(fields(content.slice(0, -1))).toEqual([host, '5433', database, username, password]);
         expect(env).not.toHaveProperty('PGPASSWORD');
-          false,
-        );
       }),
       { examples: [['::1', 'a:b', 'c\\d', '\\:']] },
     );

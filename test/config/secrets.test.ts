@@ -109,6 +109,11 @@ test('expandSettings: no fault and no digest tells a secret', async () => {
     digests.add(config.digest);
   }
   expect(digests.size).toBe(1);
+  const byVariable = await Promise.all(
+    ['one', 'two'].map((PW) => passwordOf('admin_password_env: PW', { PW })),
+  );
+  expect(byVariable[0]?.config.digest).toBe(byVariable[1]?.config.digest);
+  expect(byVariable[0]?.password).not.toBe(byVariable[1]?.password);
 });
 
 test('loadConfig: the digest changes with what is in force', async () => {

@@ -110,6 +110,21 @@ describe('decide: refuses', () => {
     );
   });
 
+  test('an inherited member for a parameter', () => {
+    const tricky = grantOf({
+      parameters: { constructor: { type: 'string', max_length: 5 } },
+      conditions: undefined,
+      credentials: { warehouse: { target: 'warehouse', ttl: { max: '1h' }, scope: { role: 'r' } } },
+    });
+    expect(explain(tricky, none, askOf())).toContainEqual({
+      subject: 'parameters.constructor',
+      ok: false,
+      expected: 'a value',
+      actual: 'nothing',
+    });
+    expect(reasonOf(askOf({ parameters: { constructor: 'x' } }), none, tricky)).toBe('allowed');
+  });
+
   test('a purpose that is missing or blank where one is required', () => {
     const strict = grantOf({ purpose: 'required' });
     expect(reasonOf(askOf(), null, strict)).toBe('purpose');

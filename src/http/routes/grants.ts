@@ -1,7 +1,7 @@
 import { ok } from '../../result.ts';
 import * as contract from '../contract.ts';
 import { addEndpoint, type Border } from '../endpoint.ts';
-import { availableGrantJson, explanationJson } from '../wire.ts';
+import { availableGrantJson, explanationJson } from '../rows.ts';
 
 const tag = 'Grants';
 

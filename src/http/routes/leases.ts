@@ -1,7 +1,7 @@
 import { ok } from '../../result.ts';
 import * as contract from '../contract.ts';
 import { addEndpoint, type Border } from '../endpoint.ts';
-import { leaseJson } from '../wire.ts';
+import { leaseJson } from '../rows.ts';
 import { defined, pageOf } from './page.ts';
 
 const tag = 'Leases';

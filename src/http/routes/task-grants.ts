@@ -1,7 +1,7 @@
 import { ok } from '../../result.ts';
 import * as contract from '../contract.ts';
 import { addEndpoint, type Border } from '../endpoint.ts';
-import { taskGrantJson } from '../wire.ts';
+import { taskGrantJson } from '../rows.ts';
 
 const tag = 'Task grants';
 

@@ -1,7 +1,7 @@
 import { ok } from '../../result.ts';
 import * as contract from '../contract.ts';
 import { addEndpoint, type Border } from '../endpoint.ts';
-import { issuedCredentialJson, leaseJson, openedTaskJson, taskJson } from '../wire.ts';
+import { issuedCredentialJson, leaseJson, openedTaskJson, taskJson } from '../rows.ts';
 import { defined, pageOf } from './page.ts';
 
 const tag = 'Tasks';

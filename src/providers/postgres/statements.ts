@@ -34,11 +34,13 @@ export function statementFaults(sql: string, forbiddenNames: ReadonlySet<string>
   const parts = split(sql);
   if (!parts) return ['a quote or a comment in it is never closed'];
   const faults: string[] = [];
-  const code = parts.map((part) => (part.kind === 'code' ? part.text : ' x ')).join('');
-  const words: readonly string[] = code.toLowerCase().match(/[\p{L}_][\p{L}\p{N}_$]*/gu) ?? [];
+  const code = parts
+    .map(({ kind, text }) => (kind === 'code' ? text : kind === 'comment' ? ' ' : ' ? '))
+    .join('');
+  const words: readonly string[] = code.toLowerCase().match(WORDS) ?? [];
   if (code.includes('\0')) faults.push('it holds a NUL character');
-  if (!words.some((word) => word !== 'x')) return [...faults, 'it is empty: remove it'];
-  if (code.replace(/;\s*(x\s*)*$/, '').includes(';')) {
+  if (words.length === 0) return [...faults, 'it is empty: remove it'];
+  if (code.replace(/;\s*$/, '').includes(';')) {
     faults.push('it holds more than one statement: write each as an entry of its own');
   }
   const [first = '', second = ''] = words;
@@ -69,7 +71,7 @@ export function fillRole(sql: string, quotedRole: string): string {
   return sql
     .replaceAll(ROLE_TOKEN, () => quotedRole)
     .trim()
-    .replace(/;$/, '');
+    .replace(/\s*;$/, '');
 }
 
 /**
@@ -102,6 +104,10 @@ function namesIn(parts: readonly Part[], words: readonly string[]): Set<string> 
   return new Set([...words, ...quoted.map((name) => name.replaceAll('""', '"'))]);
 }
 
+/** Every character beyond ASCII is a letter to PostgreSQL. */
+const WORD = '[A-Za-z_\\u0080-\\u{10ffff}][A-Za-z0-9_$\\u0080-\\u{10ffff}]*';
+const WORDS = new RegExp(WORD, 'gu');
+
 /** One pattern for each kind, tried in order at each place (PostgreSQL manual, section 4.1). */
 const LEXEMES: readonly { readonly kind: Part['kind']; readonly pattern: RegExp }[] = [
   { kind: 'token', pattern: /\$\{role\}/y },
@@ -109,9 +115,12 @@ const LEXEMES: readonly { readonly kind: Part['kind']; readonly pattern: RegExp 
   { kind: 'string', pattern: /[eE]'(?:[^'\\]|''|\\.)*'/sy },
   { kind: 'string', pattern: /'(?:[^']|'')*'/y },
   { kind: 'name', pattern: /"(?:[^"]|"")*"/y },
-  { kind: 'dollar', pattern: /\$((?:[\p{L}_][\p{L}\p{N}_]*)?)\$.*?\$\1\$/suy },
+  {
+    kind: 'dollar',
+    pattern: /\$((?:[A-Za-z_\u0080-\u{10ffff}][A-Za-z0-9_\u0080-\u{10ffff}]*)?)\$.*?\$\1\$/suy,
+  },
   { kind: 'comment', pattern: /--[^\n\r]*/y },
-  { kind: 'code', pattern: /[\p{L}_][\p{L}\p{N}_$]*/uy },
+  { kind: 'code', pattern: new RegExp(WORD, 'uy') },
 ];
 
 /** Null when something is opened and never closed. */

@@ -1,0 +1,146 @@
+import { overdueAt } from '../broker/lease.ts';
+import type { AvailableGrant, Explanation, IssuedCredential, OpenedTask } from '../broker/verbs.ts';
+import type { Cut } from '../grants/grant.ts';
+import type { Json } from '../json.ts';
+import { defaultLimits } from '../limits.ts';
+import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type * as contract from './contract.ts';
+
+function instant(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function instantOrNull(ms: number | null): string | null {
+  return ms === null ? null : instant(ms);
+}
+
+/** Whether a lease should have ended, and has not (invariant 2). */
+export function isOverdue(row: LeaseRow, now: number): boolean {
+  const since = overdueAt(row);
+  return since !== null && now > since + defaultLimits.overdueAfterMs;
+}
+
+export function leaseJson(row: LeaseRow, now: number): contract.Lease {
+  return {
+    id: row.id,
+    task: row.taskId,
+    credential: row.credential,
+    grant: row.grant,
+    target: row.target,
+    provider: row.provider,
+    name: row.name,
+    identity: { issuer: row.issuer, subject: row.subject },
+    state: row.state,
+    created_at: instant(row.createdAt),
+    issued_at: instantOrNull(row.issuedAt),
+    expires_at: instant(row.expiresAt),
+    cap_at: instant(row.capAt),
+    due_at: instantOrNull(row.dueAt),
+    ending_since: instantOrNull(row.endingSince),
+    end_reason: row.endReason,
+    attempts: row.attempts,
+    last_error: row.lastError,
+    overdue: isOverdue(row, now),
+    ended_at: instantOrNull(row.endedAt),
+    outcome: row.outcome,
+    evidence: mutable(row.evidence),
+  };
+}
+
+export function taskJson(row: TaskRow): contract.Task {
+  return {
+    id: row.id,
+    grant: row.grant,
+    grant_version: row.grantVersion,
+    task_grant: row.taskGrantId,
+    name: row.name,
+    purpose: row.purpose,
+    parameters: mutableRecord(row.parameters),
+    identity: { issuer: row.principal.issuer, subject: row.principal.subject },
+    state: row.state,
+    opened_at: instant(row.openedAt),
+    expires_at: instant(row.expiresAt),
+    heartbeat_seconds: row.heartbeatSeconds,
+    heartbeat_due_at: instantOrNull(row.heartbeatDueAt),
+    ended_at: instantOrNull(row.endedAt),
+    end_reason: row.endReason,
+    exit_status: row.exitStatus,
+  };
+}
+
+export function issuedCredentialJson(issued: IssuedCredential, now: number): contract.IssuedCredential {
+  return {
+    name: issued.name,
+    lease: leaseJson(issued.lease, now),
+    ...(issued.secret ? { secret: { type: issued.secret.type, values: { ...issued.secret.values } } } : {}),
+    ...(issued.sealed === null ? {} : { sealed: issued.sealed }),
+  };
+}
+
+export function openedTaskJson(opened: OpenedTask, now: number): contract.OpenTaskResponse {
+  return {
+    task: taskJson(opened.task),
+    ...(opened.token === null ? {} : { token: opened.token }),
+    ...(opened.sealedToken === null ? {} : { sealed_token: opened.sealedToken }),
+    credentials: opened.credentials.map((issued) => issuedCredentialJson(issued, now)),
+  };
+}
+
+export function availableGrantJson(grant: AvailableGrant): contract.AvailableGrant {
+  return {
+    name: grant.name,
+    version: grant.version,
+    description: grant.description,
+    tasks: [...grant.tasks],
+    purpose: grant.purpose,
+    credentials: grant.credentials.map((credential) => ({
+      name: credential.name,
+      target: credential.target,
+      provider: credential.provider,
+      default_ttl_seconds: credential.defaultTtlSeconds,
+      max_ttl_seconds: credential.maxTtlSeconds,
+    })),
+    parameters: grant.parameters.map((parameter) => ({ ...parameter })),
+  };
+}
+
+export function explanationJson(explanation: Explanation): contract.Explanation {
+  return {
+    identity: explanation.identity,
+    token: explanation.token,
+    grants: explanation.grants.map(({ grant, allowed, checks }) => ({
+      grant,
+      allowed,
+      checks: checks.map((check) => ({ ...check })),
+    })),
+  };
+}
+
+export function taskGrantJson(row: TaskGrantRow): contract.TaskGrant {
+  // The store gives back what the broker wrote there: a `Cut`.
+  const cut = row.cut as unknown as Cut;
+  return {
+    id: row.id,
+    grant: row.grant,
+    grant_version: row.grantVersion,
+    task: cut.task,
+    parameters: mutableRecord(cut.parameters),
+    credentials: cut.credentials === null ? null : [...cut.credentials],
+    max_ttl_seconds: cut.maxTtlSeconds,
+    subject: cut.subject,
+    created_by: row.createdBy,
+    created_at: instant(row.createdAt),
+    expires_at: instant(row.expiresAt),
+    uses: row.uses,
+    used: row.used,
+  };
+}
+
+/** The contract's JSON is mutable, ours is not: the value is the same. */
+function mutable(value: Json): contract.Lease['evidence'] {
+  return value as contract.Lease['evidence'];
+}
+
+function mutableRecord(value: Readonly<Record<string, Json>>): contract.Task['parameters'] {
+  return value as contract.Task['parameters'];
+}
