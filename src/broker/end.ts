@@ -279,6 +279,7 @@ function endAtTarget(
  * attempt to end it, so no earlier one can have removed it without our hearing of it.
  */
 function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
+  if (ended.lapsed) return 'expired';
   const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
   if (!ended.found && neverSeen) return 'never-minted';
   return target.ends === 'confirmed' ? 'revoked' : 'denied';

@@ -53,6 +53,15 @@ export interface TargetContext {
   readonly target: string;
   /** How the names of all our credentials begin: `hp_` and this installation's four characters and `_`. */
   readonly mark: string;
+  /**
+   * A token of the broker's own issuer, by which a target knows the broker: for `audience`, with these claims beside
+   * the registered ones, for so many seconds. Absent while the broker is no issuer.
+   */
+  identityToken?(
+    audience: string,
+    claims: Readonly<Record<string, Json>>,
+    ttlSeconds: number,
+  ): Promise<string>;
 }
 
 /** One configured instance of a provider. How it ends is in its type: a capability that is absent is absent here. */
@@ -90,6 +99,8 @@ export interface EndableTarget<Scope = unknown> extends TargetBase<Scope> {
    * Resolves only when the target has confirmed it; throws ProviderError otherwise.
    */
   end(ending: Ending, signal: AbortSignal): Promise<Ended>;
+  /** Removes what endings left at the target and nobody needs any more. Called now and then, by the orphan sweep. */
+  tidy?(signal: AbortSignal): Promise<void>;
 }
 
 /** A target whose credentials only lapse. */
@@ -152,6 +163,8 @@ export interface Ended {
   readonly evidence: Json;
   /** For `denied`: when the denial is in force everywhere by the vendor's word. Milliseconds since the epoch. */
   readonly effectiveAt?: number;
+  /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
+  readonly lapsed?: true;
 }
 
 export interface SelfTest {
