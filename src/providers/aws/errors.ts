@@ -110,16 +110,15 @@ export function providerError(doing: string, error: unknown, signal?: AbortSigna
   const retryAfterMs = retryAfter(known);
   const said = withoutSecrets(known.message || causesOf(error) || 'no reason given');
   return new ProviderError(code, `Cannot ${doing}: ${said}`, {
-    vendorCode: BY_NAME[name] || nodeCode === undefined ? name : nodeCode,
+    vendorCode: nodeCode ?? name,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }
 
 function codeOf(name: string, nodeCode: string | undefined, status: number | undefined): ProviderErrorCode {
-  const byName = BY_NAME[name];
-  if (byName) return byName;
-  const byCode = nodeCode === undefined ? undefined : BY_NODE_CODE[nodeCode];
-  if (byCode) return byCode;
+  // Before the name: the SDK calls a connection that breaks a TimeoutError.
+  const known = (nodeCode === undefined ? undefined : BY_NODE_CODE[nodeCode]) ?? BY_NAME[name];
+  if (known) return known;
   if (status === 429) return 'target-throttled';
   if (status === 401 || status === 403) return 'target-forbidden';
   if (status !== undefined && status >= 400 && status < 500) return 'target-refused';
