@@ -85,11 +85,12 @@ async function callProvider(
   live: LiveTarget,
 ): Promise<Result<Minted, unknown>> {
   const { runtime, limits } = broker;
-  const mintBefore = lease.dueAt ?? 0;
+  // What is left of the window after it is for clocks that differ: the reaper's, another replica's, the target's.
+  const mintBefore = (lease.dueAt ?? 0) - (limits.mintWindowMs - limits.mintTimeoutMs);
   try {
     const minted = await live.minting.run(() => {
       const now = runtime.now();
-      const left = mintBefore - now - (limits.mintWindowMs - limits.mintTimeoutMs);
+      const left = mintBefore - now;
       if (left <= 0)
         throw new ProviderError('target-throttled', 'The target was too busy: its turn came too late');
       const terms: Terms = {
