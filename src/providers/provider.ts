@@ -34,6 +34,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
    * is a sentence that says what to write instead.
    */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
+  /** What is allowed in settings and not advised, each a sentence: `hallpass check` says it. */
+  cautions?(settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;
 }
@@ -54,8 +56,9 @@ export interface TargetContext {
   /** How the names of all our credentials begin: `hp_` and this installation's four characters and `_`. */
   readonly mark: string;
   /**
-   * A token of the broker's own issuer, by which a target knows the broker: for `audience`, with these claims beside
-   * the registered ones, for so many seconds. Absent while the broker is no issuer.
+   * A JWT by which this broker proves to `audience` who it is, signed as the OpenID Connect issuer at the broker's URL
+   * (subject `hallpass:target:` and the target's name). Registered claims cannot be set; 1 to 3600 seconds. Absent where
+   * the broker has no signing keys. Throws RangeError for what it does not sign.
    */
   identityToken?(
     audience: string,

@@ -21,7 +21,7 @@ describe('runProgram: the line', () => {
     expect(await run('--version')).toBe(EXIT.done);
     expect(written.out).toBe('1.2.3\n');
     expect(await run('--help')).toBe(EXIT.done);
-    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
       expect(written.out).toMatch(new RegExp(`^ {2}${code}  `, 'm'));
     expect(await run('exec', '--help')).toBe(EXIT.done);
     expect(written.out).toContain('128+n');

@@ -39,7 +39,9 @@ function shellLines(task: TaskHandle): string {
 /** No file can be left behind, so the password is a variable. Of several credentials, each has its name before it. */
 function variablesOf({ name, secret }: Credential, several: boolean): Record<string, string> {
   const prefix = several ? `${variableName(name)}_` : '';
-  return Object.fromEntries(Object.entries(usualVariables(secret)).map(([key, value]) => [`${prefix}${key}`, value]));
+  return Object.fromEntries(
+    Object.entries(usualVariables(secret)).map(([key, value]) => [`${prefix}${key}`, value]),
+  );
 }
 
 function usualVariables(secret: Credential['secret']): Record<string, string> {

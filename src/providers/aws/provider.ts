@@ -6,7 +6,7 @@ import { mint } from './mint.ts';
 import { refuseScope } from './refusals.ts';
 import { type AwsScope, scopeSchema } from './scope.ts';
 import { selfTest } from './self-test.ts';
-import { type AwsSettings, settingsSchema } from './settings.ts';
+import { type AwsSettings, cautions, settingsSchema } from './settings.ts';
 import { templating } from './templating.ts';
 
 /** AWS: each lease is a session of a role. See README.md beside this file. */
@@ -20,6 +20,7 @@ export const provider: ProviderKind<AwsSettings, AwsScope> = {
   settles: 'bounded-by-ttl',
   templating,
   refuseScope,
+  cautions,
   open(settings, target) {
     const clients = createClients(settings, target);
     const context = { settings, target, clients };

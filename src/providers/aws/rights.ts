@@ -5,7 +5,7 @@ import type { AwsSettings, Denial } from './settings.ts';
 /** Whom AWS takes us for. */
 export type Us =
   | { readonly kind: 'principal'; readonly arn: string }
-  | { readonly kind: 'issuer'; readonly url: string; readonly audience: string };
+  | { readonly kind: 'issuer'; readonly url: string; readonly subject: string; readonly audience: string };
 
 /** What to paste where a role cannot be assumed: the least that is enough, and nothing else. */
 export function roleTrust(
@@ -28,14 +28,18 @@ export function roleTrust(
   ];
 }
 
-function issuerTrust({ url, audience }: Us & { kind: 'issuer' }, role: string, extra: string[]): Json {
+function issuerTrust(
+  { url, subject, audience }: Us & { kind: 'issuer' },
+  role: string,
+  extra: string[],
+): Json {
   const { partition, account } = parseRoleArn(role);
   const host = url.replace(/^https?:\/\//, '');
   return {
     Effect: 'Allow',
     Principal: { Federated: `arn:${partition}:iam::${account}:oidc-provider/${host}` },
     Action: ['sts:AssumeRoleWithWebIdentity', ...extra],
-    Condition: { StringEquals: { [`${host}:aud`]: audience } },
+    Condition: { StringEquals: { [`${host}:aud`]: audience, [`${host}:sub`]: subject } },
   };
 }
 

@@ -43,15 +43,15 @@ async function whoWeAre(report: Report, context: AwsContext, signal: AbortSignal
   const { settings, target, clients } = context;
   const { source } = settings.credentials;
   if (source === 'web_identity') {
-    const token = await attempt(report, 'sign a token for AWS', signal, () =>
-      identityToken(settings, target, {}),
+    const stated = await attempt(report, 'sign a token for AWS', signal, async () =>
+      statedIn(await identityToken(settings, target, {})),
     );
-    if (!token) {
+    if (!stated) {
       report.remedies.push('Make this broker an issuer: AWS must be able to read its keys over https');
       return undefined;
     }
     // Without a role to assume there is nobody to ask; that AWS can be reached is seen with the first role.
-    return { kind: 'issuer', url: issuerOf(token.value), audience: settings.credentials.audience };
+    return { kind: 'issuer', ...stated.value, audience: settings.credentials.audience };
   }
   const caller = await attempt(report, 'GetCallerIdentity as the broker', signal, () =>
     clients.sts.send(new GetCallerIdentityCommand(), { abortSignal: signal }),
@@ -76,14 +76,13 @@ function lastingArn(arn: string): string {
   return arn.replace(/^(arn:aws[a-z-]*):sts::(\d+):assumed-role\/([^/]+)\/.*$/, '$1:iam::$2:role/$3');
 }
 
-function issuerOf(token: string): string {
-  const payload = token.split('.')[1] ?? '';
-  try {
-    const { iss } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { iss?: unknown };
-    return typeof iss === 'string' ? iss : 'https://hallpass.example.com';
-  } catch {
-    return 'https://hallpass.example.com';
-  }
+/** What our own token says of us: it is what a trust policy must name. */
+function statedIn(token: string): { readonly url: string; readonly subject: string } {
+  const { iss, sub } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
+    string,
+    unknown
+  >;
+  return { url: String(iss), subject: String(sub) };
 }
 
 async function tryRole(

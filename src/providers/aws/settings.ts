@@ -94,3 +94,19 @@ export type Denial = z.infer<typeof denial>;
 export function isChained(settings: AwsSettings): boolean {
   return settings.role_chaining ?? settings.credentials.source === 'instance';
 }
+
+export function cautions({ credentials, insecure_endpoints, denial }: AwsSettings): string[] {
+  return [
+    ...(credentials.source === 'static' && credentials.session_token === undefined
+      ? [
+          'credentials: a long-lived key: whoever copies it is this broker until it is replaced; web_identity and instance need none',
+        ]
+      : []),
+    ...(insecure_endpoints
+      ? ['insecure_endpoints: whoever is there gets everything that AWS would: for tests only']
+      : []),
+    ...(denial?.when_full === 'deny_all_sessions'
+      ? ["denial.when_full: a full role denies every task's sessions that are under way, not one's"]
+      : []),
+  ];
+}
