@@ -31,7 +31,10 @@ describe('runProgram: the line', () => {
     const { run, written } = commandLine();
     expect(await run('serve')).toBe(0);
     expect(await run('check', '--config', 'x.yaml', '--json')).toBe(9);
-    expect(written.out).toBe('serve hallpass.yaml\ncheck x.yaml true\n');
+    expect(await run('check', '--live')).toBe(9);
+    expect(written.out).toBe(
+      'serve hallpass.yaml\ncheck x.yaml true false\ncheck hallpass.yaml false true\n',
+    );
   });
 
   it.each([
