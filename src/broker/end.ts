@@ -231,7 +231,10 @@ async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
   const { target } = live;
   if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
   // Denied at an earlier attempt, and due because by now that is in force.
-  if (lease.evidence !== null) return finish(broker, lease, 'denied', lease.evidence);
+  if (lease.evidence !== null) {
+    const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
+    return finish(broker, lease, hasLapsed ? 'expired' : 'denied', lease.evidence);
+  }
   let ended: Ended;
   try {
     ended = await endAtTarget(broker, lease, live, target);

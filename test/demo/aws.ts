@@ -117,7 +117,7 @@ targets:
   lake:
 ${target('')}
   lake-with-denial:
-${target(`    denial: { roles: ["${exports}"] }\n`)}
+${target(`    denial: { roles: ["${exports}"], propagation_seconds: 3 }\n`)}
 grants:
 ${grant('report', reports, 'lake')}${grant('export', exports, 'lake-with-denial')}
 access:
@@ -189,14 +189,11 @@ async function expiry(world: AwsWorld, { claim }: Chapter): Promise<void> {
   const { state } = await clientFor(world, OPERATOR).readLease(credential.lease.id);
   claim('the lease is not said to have ended', state === 'ending', state);
   claim('its session still works, as AWS has it', (await readWith(world, credential.secret)) === 'eu,1');
-  const ended = await until(async () => {
-    const lease = await clientFor(world, OPERATOR).readLease(credential.lease.id);
-    return lease.state === 'ended' ? lease : undefined;
-  });
+  const lease = await ended(world, credential.lease.id);
   claim(
     'when its time is up the outcome is "expired"',
-    ended?.outcome === 'expired',
-    ended?.outcome ?? 'none',
+    lease?.outcome === 'expired',
+    lease?.outcome ?? 'none',
   );
   const after = await readWith(world, credential.secret);
   claim('and its own dated Deny refuses it, 15 minutes before STS would', after === 'AccessDenied', after);
@@ -212,14 +209,19 @@ async function denial(world: AwsWorld, { claim }: Chapter): Promise<void> {
   if (!credential) throw new Error('The task came without a credential');
   claim('the session works', (await readWith(world, credential.secret)) === 'eu,1');
   await task.complete(0);
-  const lease = await clientFor(world, OPERATOR).readLease(credential.lease.id);
-  claim(
-    'when the task ends the outcome is "denied"',
-    lease.outcome === 'denied',
-    lease.outcome ?? lease.state,
-  );
   const after = await readWith(world, credential.secret);
-  claim('and the session is refused', after === 'AccessDenied', after);
+  claim('when the task ends the session is refused', after === 'AccessDenied', after);
+  const { state } = await clientFor(world, OPERATOR).readLease(credential.lease.id);
+  claim('the lease ends no sooner than the denial is in force everywhere', state === 'ending', state);
+  const lease = await ended(world, credential.lease.id);
+  claim('then the outcome is "denied"', lease?.outcome === 'denied', lease?.outcome ?? 'none');
+}
+
+function ended(world: AwsWorld, leaseId: string) {
+  return until(async () => {
+    const lease = await clientFor(world, OPERATOR).readLease(leaseId);
+    return lease.state === 'ended' ? lease : undefined;
+  });
 }
 
 type Chapter = ReturnType<Reporter['chapter']>;

@@ -12,7 +12,7 @@ import type { AwsContext } from './clients.ts';
 import { type Denial, denialName, readDenial, roleWideDenial, sessionDenial } from './denial.ts';
 import { awsName, providerError } from './errors.ts';
 import { type Handle, readHandle } from './handle.ts';
-import { CLOCK_TOLERANCE_MS, COLLECT_AFTER_MS, LONGEST_SESSION_SECONDS, PROPAGATION_MS } from './limits.ts';
+import { CLOCK_TOLERANCE_MS, COLLECT_AFTER_MS, LONGEST_SESSION_SECONDS } from './limits.ts';
 import { isoSeconds } from './policy.ts';
 import { sessionName } from './session.ts';
 import type { Denial as DenialSettings } from './settings.ts';
@@ -47,7 +47,7 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
       denied: denied.map(({ evidence }) => evidence),
       propagation: 'IAM: changes may take a few minutes to be in force everywhere',
     },
-    effectiveAt: Math.min(now + PROPAGATION_MS, ending.expiresAt),
+    effectiveAt: Math.min(now + denial.propagation_seconds * 1000, ending.expiresAt),
   };
 }
 

@@ -36,7 +36,7 @@ export const REQUEST_TIMEOUT_MS = 12_000;
 export const DEFAULT_MAX_DENIALS = 55;
 
 /** "Changes take a few minutes" (IAM user guide, "Revoke IAM role temporary security credentials"): what we state. */
-export const PROPAGATION_MS = 300_000;
+export const PROPAGATION_SECONDS = 300;
 
 /** How long after its session has lapsed a denial is collected: past any difference of clocks. */
 export const COLLECT_AFTER_MS = 900_000;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { roleArn } from './arn.ts';
-import { DEFAULT_MAX_DENIALS, MAX_DENIAL_ROLES } from './limits.ts';
+import { DEFAULT_MAX_DENIALS, MAX_DENIAL_ROLES, PROPAGATION_SECONDS } from './limits.ts';
 
 const region = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region such as eu-central-1');
 const url = z.url({ protocol: /^https?$/ });
@@ -42,6 +42,12 @@ const denial = z.strictObject({
     .max(70)
     .default(DEFAULT_MAX_DENIALS)
     .describe('Denials that one role bears at once'),
+  propagation_seconds: z
+    .int()
+    .min(0)
+    .max(3_600)
+    .default(PROPAGATION_SECONDS)
+    .describe('How long a denial takes to be in force everywhere; the lease has ended then'),
   when_full: z
     .enum(['fail', 'deny_all_sessions'])
     .default('fail')

@@ -13,7 +13,12 @@ for (const variant of ['expiry-only', 'denied'] as const) {
       const proxy = await startTcpProxy(aws);
       // The suite ends more sessions in a minute than a role's policies have room for.
       aws.inlineBudget = 100_000;
-      const denial = { roles: [ROLE], max_denials: 500, when_full: 'fail' as const };
+      const denial = {
+        roles: [ROLE],
+        max_denials: 500,
+        propagation_seconds: 300,
+        when_full: 'fail' as const,
+      };
       const settings: typeof world.settings = (more, who) => ({
         ...world.settings(more, who),
         ...(variant === 'denied' ? { denial } : {}),
