@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { retryDelayMs } from '../../src/broker/end.ts';
+import { retryDelayMs } from '../../src/broker/settle.ts';
 import { ProviderError } from '../../src/errors.ts';
 import type { Json } from '../../src/json.ts';
 import { defaultLimits } from '../../src/limits.ts';
@@ -53,7 +53,10 @@ function answering(world: MemoryWorld, change: (minted: Minted) => Minted): Memo
 }
 
 describe('mint', () => {
-  test('mint: no answer in time, and created late but within its window: found by its name and ended', async () => {
+  test('mint: no answer in time, and created late by a target whose clock is behind: found by its name and ended', async () => {
+    await stage.close();
+    stage = await createStage(store, { now: () => stage.runtime.now() - 3_000 });
+    hallpass = await stage.start();
     let release = () => {};
     stage.warehouse.fault = (call, phase) =>
       call === 'mint' && phase === 'before'
@@ -289,6 +292,29 @@ describe('what cannot be revoked', () => {
 });
 
 describe('time', () => {
+  test('time: a replica whose clock is ahead settles no mint that the target may still make', async () => {
+    const { runtime } = stage;
+    let release: (() => void) | null = null;
+    stage.warehouse.fault = (call, phase) =>
+      call === 'mint' && phase === 'before'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    const opening = hallpass.verbs.openTask(WORKLOAD, asking());
+    await until(() => release !== null);
+    const ahead = await stage.start({ runtime: { ...runtime, now: () => runtime.now() + 4_900 } });
+    runtime.jump(15_000);
+    await ahead.reap();
+    expect(await outcomes()).toEqual([]);
+    runtime.jump(101);
+    await ahead.reap();
+    expect(await outcomes()).toEqual(['never-minted']);
+    release!();
+    expect(['mint-failed', 'task-ended']).toContain(reason(await opening));
+    expect(stage.warehouse.minted).toHaveLength(0);
+  });
+
   test('time: a deadline that passed while no broker ran is met before anything else', async () => {
     const { opened, leaseId } = await stage.open(hallpass, { ttlSeconds: 60 });
     stage.runtime.jump(7 * 86_400_000);

@@ -69,6 +69,17 @@ const STEPS: Readonly<Record<string, Step>> = {
       await hallpass.verbs.openTask(WORKLOAD, asking());
     },
   },
+  'end what was made and never issued': {
+    prepares: false,
+    run: async ({ hallpass }, { worlds, runtime }) => {
+      worlds.cache.fault = (call, phase) => {
+        if (call === 'mint' && phase === 'after') throw new Error('failed, but it was created');
+      };
+      await hallpass.verbs.openTask(WORKLOAD, asking({ credentials: ['cache'] }));
+      runtime.jump(20_000);
+      await hallpass.reap();
+    },
+  },
   add: {
     prepares: true,
     run: ({ hallpass, caller, taskId }) =>
