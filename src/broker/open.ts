@@ -354,7 +354,7 @@ async function mintAll(
   leases: readonly LeaseRow[],
   targets: ReadonlyMap<string, LiveTarget>,
   seal: Seal | null,
-  undo: (reason: 'mint-failed' | 'abandoned') => Promise<void>,
+  undo: (reason: 'mint-failed' | 'abandoned') => Promise<unknown>,
 ): Promise<Result<readonly IssuedCredential[], Refusal>> {
   const answers = await Promise.allSettled(
     leases.map(async (lease) => {
