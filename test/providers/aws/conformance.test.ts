@@ -32,6 +32,14 @@ for (const variant of ['expiry-only', 'denied'] as const) {
           (await read(secret, aws.url, 'us/january.csv')) === 'AccessDenied' &&
           (await write(secret, aws.url, 'eu/january.csv')) === 'AccessDenied',
         exists: async (name) => aws.isLive(name),
+        expiryOf: async (name) => {
+          // By trial: the first second on the clock of AWS at which the session may do nothing any more.
+          let at = Math.floor(Date.now() / 1000) * 1000;
+          aws.now = () => at;
+          while (aws.isLive(name)) at += 1_000;
+          aws.now = Date.now;
+          return at;
+        },
         network: {
           settings: settings({ insecure_endpoints: { sts: proxied, iam: proxied } }),
           set: (weather) => proxy.set(weather),
