@@ -157,7 +157,7 @@ describe('end, denying against a strict fake of AWS', () => {
     expect(role.inline.size).toBe(2);
   });
 
-  test('tidy: ten thousand leases over time leave nothing behind', async () => {
+  test('end: denials of many days do not pile up on a role', async () => {
     const day = 86_400_000;
     for (let i = 0; i < 20; i++) {
       const now = Date.now() + i * day;
