@@ -164,6 +164,11 @@ function toPrincipal(issuer: string, subject: string, leaf: Certificate, expires
       serial: leaf.serial,
       fingerprint: evidenceHash,
     }),
-    proof: Object.freeze({ method: 'client-certificate', evidenceHash, expiresAt }),
+    proof: Object.freeze({
+      method: 'client-certificate',
+      evidenceHash,
+      expiresAt,
+      boundTo: Object.freeze({ 'x5t#S256': evidenceHash }),
+    }),
   });
 }

@@ -73,6 +73,11 @@ function toPrincipal(
       serial: leaf.serial,
       fingerprint: evidenceHash,
     }),
-    proof: Object.freeze({ method: 'x509-svid', evidenceHash, expiresAt }),
+    proof: Object.freeze({
+      method: 'x509-svid',
+      evidenceHash,
+      expiresAt,
+      boundTo: Object.freeze({ 'x5t#S256': evidenceHash }),
+    }),
   });
 }
