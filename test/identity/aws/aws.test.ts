@@ -1,7 +1,4 @@
-import { spawn } from 'node:child_process';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 import { EXIT } from '../../../src/cli/exit-codes.ts';
@@ -12,6 +9,7 @@ import { systemRuntime } from '../../../src/runtime.ts';
 import { commandLine } from '../../cli/support/run.ts';
 import { accepted } from '../../conformance/attestor.ts';
 import { encodeRequest, type StsFault } from '../../fakes/sts.ts';
+import { MOTO_ACCOUNT, NEEDS_MOTO, startMoto } from '../../support/moto.ts';
 import { until } from '../../support/runtime.ts';
 import { AUDIENCE, openAwsWorld } from './world.ts';
 
@@ -219,83 +217,43 @@ function attestorFor(endpoint: string) {
   return attestorKind.create('aws', resolved.value, systemRuntime);
 }
 
-test('identity aws: moto, as STS with signatures enforced, knows its role and refuses a wrong secret', {
+test('identity aws: moto, with signatures enforced, knows its user and its role, and refuses a wrong secret', {
   timeout: 60_000,
 }, async (context) => {
-  const moto = await startMoto(3);
-  if (moto === null) return context.skip('needs moto_server (pip install "moto[server]")');
-  onTestFinished(moto.stop);
-  const admin = await moto.setUp();
+  const moto = await startMoto();
+  if (moto === null) return context.skip(NEEDS_MOTO);
+  onTestFinished(() => moto[Symbol.asyncDispose]());
+  const allowed = { Effect: 'Allow', Action: '*', Resource: '*' };
+  const { accessKeyId, secretAccessKey } = await moto.addUser('etl', [allowed]);
+  const role = await moto.addRole('nightly', 'etl', [allowed]);
+  await moto.enforce();
   const attestor = attestorFor(moto.url);
-  const token = await commandToken(admin, moto.url);
-  const principal = accepted(await attestor.attest({ kind: 'bearer', token }, Date.now(), signal));
-  expect(principal.claims).toMatchObject({ account: '123456789012', type: 'user', user: 'etl' });
-  const forged = await commandToken({ ...admin, AWS_SECRET_ACCESS_KEY: 'x'.repeat(40) }, moto.url);
-  expect(await attestor.attest({ kind: 'bearer', token: forged }, Date.now(), signal)).toMatchObject({
-    error: { reason: 'signature' },
+  const verdictOf = async (env: Record<string, string>) =>
+    attestor.attest({ kind: 'bearer', token: await commandToken(env, moto.url) }, Date.now(), signal);
+  const user = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+  expect(accepted(await verdictOf(user)).claims).toMatchObject({
+    account: MOTO_ACCOUNT,
+    type: 'user',
+    user: 'etl',
+  });
+  const forged = await verdictOf({ ...user, AWS_SECRET_ACCESS_KEY: secretAccessKey.slice(1) });
+  expect(forged).toMatchObject({ error: { reason: 'signature' } });
+  const sts = new STSClient({
+    endpoint: moto.url,
+    region: 'eu-west-1',
+    credentials: { accessKeyId, secretAccessKey },
+  });
+  const { Credentials } = await sts.send(new AssumeRoleCommand({ RoleArn: role, RoleSessionName: 'run-1' }));
+  sts.destroy();
+  const session = {
+    AWS_ACCESS_KEY_ID: Credentials?.AccessKeyId ?? '',
+    AWS_SECRET_ACCESS_KEY: Credentials?.SecretAccessKey ?? '',
+    AWS_SESSION_TOKEN: Credentials?.SessionToken ?? '',
+  };
+  expect(accepted(await verdictOf(session)).claims).toMatchObject({
+    account: MOTO_ACCOUNT,
+    type: 'assumed-role',
+    role: 'nightly',
+    session: 'run-1',
   });
 });
-
-/** A moto that checks signatures after its first `free` requests; null where it is not installed. */
-async function startMoto(free: number) {
-  const port = await freePort();
-  const child = spawn('moto_server', ['-H', '127.0.0.1', '-p', String(port)], {
-    env: { ...process.env, INITIAL_NO_AUTH_ACTION_COUNT: String(free) },
-    stdio: 'ignore',
-  });
-  let gone = false;
-  child.on('error', () => {
-    gone = true;
-  });
-  child.on('exit', () => {
-    gone = true;
-  });
-  const url = `http://127.0.0.1:${port}/`;
-  for (let i = 0; i < 200 && !gone; i++) {
-    const up = await fetch(`${url}moto-api/`).then(
-      () => true,
-      () => false,
-    );
-    if (up) break;
-    await delay(100);
-  }
-  if (gone) return null;
-  const call = async (body: string) => {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/x-www-form-urlencoded',
-        authorization:
-          'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20300101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0',
-      },
-      body: `${body}&Version=2010-05-08`,
-    });
-    return answer.text();
-  };
-  return {
-    url,
-    async setUp(): Promise<Record<string, string>> {
-      await call('Action=CreateUser&UserName=etl');
-      const policy = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
-      await call(
-        `Action=PutUserPolicy&UserName=etl&PolicyName=p&PolicyDocument=${encodeURIComponent(JSON.stringify(policy))}`,
-      );
-      const key = await call('Action=CreateAccessKey&UserName=etl');
-      return {
-        AWS_ACCESS_KEY_ID: /<AccessKeyId>(.+?)</.exec(key)?.[1] ?? '',
-        AWS_SECRET_ACCESS_KEY: /<SecretAccessKey>(.+?)</.exec(key)?.[1] ?? '',
-      };
-    },
-    stop: async () => {
-      child.kill('SIGKILL');
-    },
-  };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
