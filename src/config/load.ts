@@ -9,7 +9,7 @@ import type { AttestorKind } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
-import { brokerConfig, databaseFaults } from './broker.ts';
+import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
 import { type ReadFile, readFault } from './files.ts';
@@ -116,7 +116,8 @@ async function build(
   }
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
-  const sections = readSections({ ...members, ...database?.value }, loading);
+  const keys = await expandSection(members, 'keys', loading);
+  const sections = readSections({ ...members, ...database?.value, ...keys?.value }, loading);
   const issuers = await loadIssuers(sections.issuers ?? {}, options.attestors, loading);
   const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
@@ -133,12 +134,19 @@ async function build(
       message: 'Somebody is an orchestrator, and no grant allows task_grants',
     });
   if (broker === null || sections.log === undefined) return null;
-  const shown = { ...members, ...database?.shown, issuers: issuers.shown, targets: targets.shown };
+  const shown = {
+    ...members,
+    ...database?.shown,
+    ...keys?.shown,
+    issuers: issuers.shown,
+    targets: targets.shown,
+  };
   return {
     path: options.path,
     digest: digestJson(shown),
     broker,
     database: sections.database ?? null,
+    keys: sections.keys === undefined ? null : keysConfig(sections.keys),
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,
@@ -149,7 +157,7 @@ async function build(
 
 async function expandSection(
   raw: Members,
-  name: 'database',
+  name: 'database' | 'keys',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

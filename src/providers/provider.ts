@@ -49,6 +49,16 @@ export interface TargetContext {
   readonly target: string;
   /** How the names of all our credentials begin: `hp_` and this installation's four characters and `_`. */
   readonly mark: string;
+  /**
+   * A JWT by which this broker proves to `audience` who it is, signed as the OpenID Connect issuer at the broker's URL
+   * (subject `hallpass:target:` and the target's name). Registered claims cannot be set; 1 to 3600 seconds. Absent where
+   * the broker has no signing keys. Throws RangeError for what it does not sign.
+   */
+  identityToken?(
+    audience: string,
+    claims: Readonly<Record<string, Json>>,
+    ttlSeconds: number,
+  ): Promise<string>;
 }
 
 /** One configured instance of a provider. How it ends is in its type: a capability that is absent is absent here. */

@@ -15,6 +15,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'http/contract.ts': {},
   reaper: { values: ['broker'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
+  issuer: { values: ['store'] },
   store: { types: ['audit', 'grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
@@ -45,7 +46,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli', 'main'],
   'drizzle-orm': ['store'],
   hono: ['http', 'main'],
-  jose: ['identity/*', 'providers/*', 'broker', 'client', 'cli'],
+  jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
