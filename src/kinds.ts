@@ -10,4 +10,5 @@ export const attestorKinds: Kinds<AttestorKind> = {
 
 export const providerKinds: Kinds<ProviderKind> = {
   postgres: async () => (await import('./providers/postgres/provider.ts')).provider as ProviderKind,
+  vault: async () => (await import('./providers/vault/provider.ts')).provider as ProviderKind,
 };

@@ -186,13 +186,15 @@ async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
   const live = broker.targets.get(lease.target);
   if (live === undefined) return lease;
   const { target } = live;
-  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
+  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease, lease.expiresAt, {});
   let ended: Ended;
   try {
     ended = await endAtTarget(broker, lease, live, target);
   } catch (error) {
     return endLater(broker, lease, error);
   }
+  if (ended.lapsesAt !== undefined)
+    return settleByExpiry(broker, lease, ended.lapsesAt, { withdrawn: ended.evidence });
   return finish(broker, lease, outcomeOf(lease, target, ended), ended.evidence);
 }
 
@@ -222,13 +224,18 @@ function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcom
 }
 
 /** What cannot be withdrawn has ended when it has lapsed, and not before. */
-async function settleByExpiry(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
-  if (broker.runtime.now() < lease.expiresAt) {
-    const waiting = changeLease(lease, { do: 'end-later', dueAt: lease.expiresAt, error: null });
+async function settleByExpiry(
+  broker: Broker,
+  lease: LeaseRow,
+  lapsesAt: number,
+  seen: { readonly [name: string]: Json },
+): Promise<LeaseRow> {
+  if (broker.runtime.now() < lapsesAt) {
+    const waiting = changeLease(lease, { do: 'end-later', dueAt: lapsesAt, error: null });
     const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
     return result.ok ? committed(waiting) : lease;
   }
-  const evidence: Json = { lapsedAt: instant(lease.expiresAt), received: lease.issuedAt !== null };
+  const evidence: Json = { ...seen, lapsedAt: instant(lapsesAt), received: lease.issuedAt !== null };
   return finish(broker, lease, 'expired', evidence);
 }
 

@@ -23,7 +23,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly targetExpires: boolean;
   /**
    * How a lease that was left in `minting` is settled: `from-lease-id` when `end` finds whatever was made by the
-   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself.
+   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: `end` without a handle then
+   * says so by `lapsesAt`.
    */
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
@@ -158,6 +159,11 @@ export interface Ended {
   readonly evidence: Json;
   /** For `denied`: when the denial is in force everywhere by the vendor's word. Milliseconds since the epoch. */
   readonly effectiveAt?: number;
+  /**
+   * Something of it cannot be withdrawn, or is not known to have been made, and lapses by itself at this instant. The
+   * broker waits for it, and then the outcome is `expired`. Milliseconds since the epoch.
+   */
+  readonly lapsesAt?: number;
 }
 
 export interface SelfTest {

@@ -31,7 +31,7 @@ interface Arrows {
   readonly types?: readonly string[];
 }
 
-const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts']);
+const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
 
 /**
  * Which parts may import a package, for its types too. A package that is not named here is a vendor's SDK: it belongs
@@ -53,6 +53,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   picomatch: ['grants'],
   pino: ['main', 'http', 'broker', 'reaper', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper'],
+  undici: ['leaves', 'identity/*'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],
 };
