@@ -10,6 +10,7 @@ export const attestorKinds: Kinds<AttestorKind> = {
 
 export const providerKinds: Kinds<ProviderKind> = {
   google: async () => (await import('./providers/google/provider.ts')).provider as ProviderKind,
+  http: async () => (await import('./providers/http/provider.ts')).provider as ProviderKind,
   postgres: async () => (await import('./providers/postgres/provider.ts')).provider as ProviderKind,
   vault: async () => (await import('./providers/vault/provider.ts')).provider as ProviderKind,
 };

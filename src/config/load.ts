@@ -15,6 +15,7 @@ import { type Environment, environmentFaults, overrides } from './environment.ts
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
+import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { type Expanded, expandSettings, type Loading } from './secrets.ts';
@@ -119,7 +120,8 @@ async function build(
   const keys = await expandSection(members, 'keys', loading);
   const sections = readSections({ ...members, ...database?.value, ...keys?.value }, loading);
   const issuers = await loadIssuers(sections.issuers ?? {}, options.attestors, loading);
-  const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
+  const packages = await packagedProviders(sections.providers ?? {}, options.providers, loading);
+  const targets = await loadTargets(sections.targets ?? {}, { ...packages, ...options.providers }, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
   const access = readAccess(sections.access ?? [], world, loading);

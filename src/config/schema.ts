@@ -108,6 +108,11 @@ const keys = z.strictObject({
 const issuer = z.looseObject({
   type: z.string().meta({ description: 'Kind of issuer, for instance `oidc`; its settings stand beside it' }),
 });
+const packageName = z
+  .string()
+  .regex(/^(?:@[a-z0-9][a-z0-9._-]*\/)?[a-z0-9][a-z0-9._-]*$/, { error: 'Write the name of a package' })
+  .meta({ typeName: 'package', description: 'Package that brings the kind of target of this name' });
+
 const target = z.looseObject({
   provider: z
     .string()
@@ -138,6 +143,10 @@ export const configSchema = z.strictObject({
   issuers: entries(issuer)
     .default({})
     .meta({ description: 'Whose statements about identity are trusted, by name' }),
+  providers: entries(packageName).default({}).meta({
+    description:
+      'Kinds of target from packages, by the names that `targets` use. They run in the broker with all its rights',
+  }),
   targets: entries(target).default({}).meta({ description: 'Where credentials are made, by name' }),
   grants: entries(grantSchema).default({}).meta({ description: 'Who may do what, by name' }),
   access: z

@@ -3,6 +3,12 @@ import type { Json } from '../json.ts';
 import type { Runtime } from '../runtime.ts';
 
 /**
+ * The version of this interface. A provider that comes as a package exports it as `interfaceVersion`: one that was made
+ * for another is not loaded.
+ */
+export const PROVIDER_INTERFACE_VERSION = 1;
+
+/**
  * A kind of target: what a configuration may say of it, what it promises, and how to open one.
  * A folder under `providers/` exports exactly one as `provider`. It is loaded only when a target names it.
  */

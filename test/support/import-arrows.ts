@@ -10,7 +10,10 @@ import { parseSync, Visitor } from 'oxc-parser';
 const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
-  config: { values: ['grants'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
+  config: {
+    values: ['grants', 'providers/provider.ts'],
+    types: ['identity/attestor.ts', 'providers/provider.ts'],
+  },
   http: { values: ['broker', 'http/contract.ts'], types: ['store/rows.ts', 'audit/event.ts'] },
   'http/contract.ts': {},
   reaper: { values: ['broker'] },
@@ -58,6 +61,9 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['everywhere'],
 };
 
+/** The one file that imports what a configuration names. */
+const PACKAGE_LOADER = 'src/config/packages.ts';
+
 /** Parts without I/O and without a clock, and what they may have of Node. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
   grants: ['node:crypto'],
@@ -99,6 +105,7 @@ function faultOf(
   paths: ReadonlySet<string>,
   vendors: Map<string, string>,
 ): string | null {
+  if (specifier === null && path === PACKAGE_LOADER) return null;
   if (specifier === null) return 'imports a module whose name is computed: write it as a plain string';
   if (specifier.startsWith('node:')) return nodeFault(specifier, part);
   if (!specifier.startsWith('.')) return packageFault(specifier, part, vendors);
