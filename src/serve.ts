@@ -9,7 +9,7 @@ import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
 import { createApp } from './http/app.ts';
-import { defaultHttpLimits, defaultServerLimits, type HttpLimits } from './http/limits.ts';
+import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
 import { composeIssuer } from './issuer/compose.ts';
@@ -212,8 +212,12 @@ function httpLimits({ broker: { limits } }: Config): HttpLimits {
   return {
     ...defaultHttpLimits,
     maxBodyBytes: limits.bodyBytes ?? defaultHttpLimits.maxBodyBytes,
-    ...(perSecond === undefined ? {} : { perCaller: { perSecond, burst: perSecond * 5 } }),
+    ...(perSecond === undefined ? {} : { perCaller: rate(perSecond), perAddress: rate(perSecond * 5) }),
   };
+}
+
+function rate(perSecond: number): Rate {
+  return { perSecond, burst: perSecond * 5 };
 }
 
 async function listen(

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { HallpassError } from '../errors.ts';
 import { rolesOf } from '../grants/access.ts';
 import type { AttestationRefusal, Attestor, Evidence, Principal } from '../identity/attestor.ts';
-import { sha256 } from '../json.ts';
+import { isStorable, type Json, sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { ID_PATTERN, type Runtime, withDeadline } from '../runtime.ts';
 import { readTask } from '../store/tasks.ts';
@@ -37,6 +37,10 @@ export async function identify(
   for (const attestor of broker.attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
+    if (answer.ok && !isStorable(answer.value as unknown as Json)) {
+      const detail = `${answer.value.issuer}: malformed: a claim has NUL or half a surrogate pair in it`;
+      return unauthenticated(broker, evidence, request, detail);
+    }
     if (answer.ok) {
       return ok({ kind: 'principal', principal: answer.value, roles: rolesOf(broker.access, answer.value) });
     }

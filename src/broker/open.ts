@@ -11,7 +11,7 @@ import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { actorOf, type Broker, instant, principalOf } from './broker.ts';
-import { endTask } from './end.ts';
+import { endLease, endTask, waitAtMost } from './end.ts';
 import { newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
@@ -117,8 +117,10 @@ export async function openTask(
     return no(conflictRefusal(intent.error));
   }
 
-  const issued = await mintAll(broker, task, leases, admission.value, seal.value);
-  if (!issued.ok) return issued;
+  const issued = await mintAll(broker, task, leases, admission.value, seal.value, (reason) =>
+    endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' } }),
+  );
+  if (!issued.ok) return no(issued.error);
   const isSealed = seal.value !== null;
   return ok({
     task,
@@ -153,7 +155,13 @@ export async function addCredentials(
   const seal = task.publicKey === null ? ok(null) : await sealFor(task.publicKey as Record<string, Json>);
   if (!seal.ok) return no({ reason: 'invalid-request', detail: seal.error });
 
-  const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  const tooShort = tooLate(decision.credentials, admission.value, task.expiresAt - now);
+  if (tooShort !== null) return no({ reason: 'task-ended', detail: tooShort });
+  // Only what a task was opened with has its very instant.
+  const createdAt = Math.max(now, task.openedAt + 1);
+  const leases = decision.credentials.map((credential) =>
+    intend(broker, task, credential, decision, now, createdAt),
+  );
   const intent = await broker.committer.commit({
     // Not changed, but held to its version: a task that ends meanwhile gets no more leases.
     changedTask: task,
@@ -170,8 +178,26 @@ export async function addCredentials(
     ],
   });
   if (!intent.ok) return no(conflictRefusal(intent.error));
-  const issued = await mintAll(broker, task, leases, admission.value, seal.value);
-  return issued.ok ? ok({ task: committed(task), credentials: issued.value }) : issued;
+  const issued = await mintAll(broker, task, leases, admission.value, seal.value, async (reason) => {
+    // What the task had before, it keeps.
+    await Promise.all(
+      leases.map((lease) => endLease(broker, lease.id, { reason, actor: { kind: 'system' } })),
+    );
+  });
+  return issued.ok ? ok({ task: committed(task), credentials: issued.value }) : no(issued.error);
+}
+
+/** Whether the task's own end leaves a credential less time than its target can give: null when there is enough. */
+function tooLate(
+  credentials: readonly DecidedCredential[],
+  targets: ReadonlyMap<string, LiveTarget>,
+  leftMs: number,
+): string | null {
+  for (const { target } of credentials) {
+    const shortest = targets.get(target)?.kind.ttl.shortestSeconds ?? 0;
+    if (leftMs < shortest * 1000) return `The task ends before the shortest lifetime at "${target}"`;
+  }
+  return null;
 }
 
 /** Whether nothing more is done for a task. */
@@ -270,6 +296,7 @@ function intend(
   credential: DecidedCredential,
   decision: Decision,
   now: number,
+  createdAt = now,
 ): LeaseRow {
   const id = newId(broker.runtime);
   const capAt = Math.min(now + credential.capSeconds * 1000, task.expiresAt);
@@ -287,7 +314,7 @@ function intend(
     subject: task.subject,
     scope: credential.scope,
     counted: isLimited(decision),
-    createdAt: now,
+    createdAt,
     issuedAt: null,
     expiresAt: Math.min(now + credential.ttlSeconds * 1000, capAt),
     capAt,
@@ -320,16 +347,17 @@ function intendedEvent(lease: LeaseRow) {
   } as const;
 }
 
-/** All of the task's credentials, or none: where one fails the whole task ends. */
+/** All of these credentials, or none: where one fails, all are ended by `undo` before the caller hears of it. */
 async function mintAll(
   broker: Broker,
   task: TaskRow,
   leases: readonly LeaseRow[],
   targets: ReadonlyMap<string, LiveTarget>,
   seal: Seal | null,
+  undo: (reason: 'mint-failed' | 'abandoned') => Promise<unknown>,
 ): Promise<Result<readonly IssuedCredential[], Refusal>> {
-  const answers = await Promise.all(
-    leases.map((lease) => {
+  const answers = await Promise.allSettled(
+    leases.map(async (lease) => {
       const live = targets.get(lease.target);
       if (live === undefined) throw new Error(`no target for lease ${lease.id}`);
       return mintLease(broker, task, lease, live, seal);
@@ -337,12 +365,16 @@ async function mintAll(
   );
   const issued: IssuedCredential[] = [];
   for (const answer of answers) {
-    if (!answer.ok) {
-      broker.observe.refused(answer.error.reason);
-      await endTask(broker, task.id, { reason: 'mint-failed', exitStatus: null, actor: { kind: 'system' } });
-      return answer;
+    if (answer.status === 'rejected') {
+      // The store did not take one. If it is still away the reaper finds what is left, and nobody was given any of it.
+      await waitAtMost(broker, undo('abandoned')).catch(() => {});
+      throw answer.reason;
     }
-    issued.push(answer.value);
+    if (!answer.value.ok) {
+      await waitAtMost(broker, undo('mint-failed'));
+      return answer.value;
+    }
+    issued.push(answer.value.value);
   }
   return ok(issued);
 }
@@ -391,7 +423,7 @@ function idempotencyKeyOf(
   return key === null ? null : digestJson([caller.principal.issuer, caller.principal.subject, key]);
 }
 
-function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {
+export function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {
   switch (conflict) {
     case 'limit':
       return { reason: 'limit-reached', detail: 'A limit of the grant is reached', retryAfterMs: 10_000 };

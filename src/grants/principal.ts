@@ -15,7 +15,7 @@ export function matchesPrincipal(matcher: PrincipalMatcher, principal: Principal
 }
 
 /** A claim that is missing matches nothing. */
-export function matchesClaim(rule: ClaimRule, claims: Principal['claims']): boolean {
+function matchesClaim(rule: ClaimRule, claims: Principal['claims']): boolean {
   const value = claimAt(claims, rule.path);
   return value !== undefined && rule.accepts.some((pattern) => pattern.matches(value));
 }

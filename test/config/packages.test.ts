@@ -58,7 +58,7 @@ test('packagedProviders: what cannot be used is a fault that says why', async ()
     'targetExpires, settles',
     'no "provider"',
   ];
-  words.forEach((word, i) => expect(faults[i]).toContain(word));
+  for (const [i, word] of words.entries()) expect(faults[i]).toContain(word);
   expect(faults).toHaveLength(names.length);
 });
 

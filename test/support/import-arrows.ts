@@ -10,22 +10,23 @@ import { parseSync, Visitor } from 'oxc-parser';
 const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
-  config: {
-    values: ['grants', 'providers/provider.ts'],
-    types: ['identity/attestor.ts', 'providers/provider.ts'],
+  config: { values: ['grants', 'providers/provider.ts'], types: ['identity/attestor.ts'] },
+  http: {
+    values: ['broker', 'http/contract.ts'],
+    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
   },
-  http: { values: ['broker', 'http/contract.ts'], types: ['store/rows.ts', 'audit/event.ts'] },
   'http/contract.ts': {},
-  reaper: { values: ['broker'] },
+  // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
+  reaper: { values: ['broker', 'store'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
   issuer: { values: ['store'] },
-  store: { types: ['audit', 'grants', 'identity/attestor.ts'] },
+  store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client'] },
+  cli: { values: ['client'], types: ['http/contract.ts'] },
   console: { values: ['client'] },
 };
 
@@ -33,6 +34,9 @@ interface Arrows {
   readonly values?: readonly string[];
   readonly types?: readonly string[];
 }
+
+/** The executable, and what it loads when a command needs it. */
+const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'kinds.ts']);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
 
@@ -53,7 +57,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
-  picomatch: ['grants'],
   pino: ['main', 'http', 'broker', 'reaper', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper'],
   undici: ['leaves', 'identity/*'],
@@ -152,7 +155,7 @@ function packageFault(specifier: string, part: string, vendors: Map<string, stri
 function partOf(path: string): string | null {
   const inside = path.replace(/^src\//, '');
   if (LEAVES.has(inside)) return 'leaves';
-  if (inside === 'main.ts') return 'main';
+  if (COMPOSITION.has(inside)) return 'main';
   if (Object.hasOwn(ARROWS, inside)) return inside;
   const [folder = '', next] = inside.split('/');
   if (next === undefined) return null;
