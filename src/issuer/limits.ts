@@ -23,9 +23,6 @@ export const RETIRE_AFTER_MS = MAX_TOKEN_SECONDS * 1000 + HOUR_MS;
 /** How often a replica reads the keys anew: far below the time that a key is published ahead. */
 export const RELOAD_MS = 5 * 60_000;
 
-/** How long a relying party may keep the key set and the discovery document. */
-export const CACHE_SECONDS = 300;
-
 /** How far back `nbf` lies: the relying party's clock may be behind ours. */
 export const CLOCK_MARGIN_SECONDS = 30;
 
