@@ -23,11 +23,11 @@ export const MAX_DATA_ENTRIES = 32;
 
 /**
  * Vault revokes what was read with a token in the background. The n-th wait is 2^n times the first, up to the longest:
- * about eight seconds in all, well within what one attempt to end may take.
+ * about seven seconds in all, well within what one attempt to end may take.
  */
-export const FIRST_WAIT_MS = 25;
+export const FIRST_WAIT_MS = 5;
 export const LONGEST_WAIT_MS = 2_000;
-export const MAX_WAITS = 9;
+export const MAX_WAITS = 11;
 
 /** How long the credential of a self-test would live, if we died in the middle of it. */
 export const SELF_TEST_SECONDS = 60;
