@@ -4,6 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { prometheusObserver } from './broker/metrics.ts';
+import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
@@ -22,7 +23,7 @@ import { runWatch, watchLateness } from './reaper/watch.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { createCommitter } from './store/commit.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -167,6 +168,8 @@ async function composeBroker(
     targets,
     access: config.access,
     mark,
+    url: config.broker.url,
+    nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
     log,
     observe: prometheusObserver(registry),
@@ -233,6 +236,7 @@ async function listen(
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
+    url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),

@@ -29,8 +29,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly targetExpires: boolean;
   /**
    * How a lease that was left in `minting` is settled: `from-lease-id` when `end` finds whatever was made by the
-   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: `end` without a handle then
-   * says so by `lapsesAt`.
+   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: where ends are
+   * `confirmed`, `end` without a handle then says so by `lapsesAt`.
    */
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
@@ -41,6 +41,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
    * is a sentence that says what to write instead.
    */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
+  /** What is allowed in settings and not advised, each a sentence: `hallpass check` says it. */
+  cautions?(settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;
 }
@@ -107,6 +109,8 @@ export interface EndableTarget<Scope = unknown> extends TargetBase<Scope> {
    * Resolves only when the target has confirmed it; throws ProviderError otherwise.
    */
   end(ending: Ending, signal: AbortSignal): Promise<Ended>;
+  /** Removes what endings left at the target and nobody needs any more. Called now and then, by the orphan sweep. */
+  tidy?(signal: AbortSignal): Promise<void>;
 }
 
 /** A target whose credentials only lapse. */
@@ -174,6 +178,8 @@ export interface Ended {
    * broker waits for it, and then the outcome is `expired`. Milliseconds since the epoch.
    */
   readonly lapsesAt?: number;
+  /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
+  readonly lapsed?: true;
 }
 
 export interface SelfTest {

@@ -36,7 +36,7 @@ interface Arrows {
 }
 
 /** The executable, and what it loads when a command needs it. */
-const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'kinds.ts']);
+const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'kinds.ts']);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
 

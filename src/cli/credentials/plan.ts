@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Credential } from '../../client/task.ts';
 import { UsageError } from '../failure.ts';
+import { deliverAws } from './aws.ts';
 import type { Deliver } from './delivery.ts';
 import { deliverFile } from './file.ts';
 import { deliverGoogle } from './google.ts';
@@ -8,6 +9,7 @@ import { deliverPostgres } from './postgres.ts';
 import { deliverVault } from './vault.ts';
 
 const DELIVER: Readonly<Record<string, Deliver>> = {
+  aws: deliverAws,
   google: deliverGoogle,
   postgres: deliverPostgres,
   vault: deliverVault,
