@@ -9,7 +9,8 @@
 //
 // `import('./x.ts')` is a chunk of its own, loaded at that moment: this is how providers and commands stay out of the
 // way of a quick start.
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -19,10 +20,13 @@ const { version } = JSON.parse(await readFile(new URL('package.json', root), 'ut
 await rm(new URL('dist', root), { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: fileURLToPath(root),
-  // esbuild keeps the first line of an entry point, and of nothing else, when it begins with #!.
-  stdin: { contents: '#!/usr/bin/env node\nimport "./src/main.ts";\n', resolveDir: fileURLToPath(root) },
+  // One build for the executable and the kit: what a provider of others throws is then an error of ours.
+  entryPoints: [
+    { in: 'src/main.ts', out: 'hallpass' },
+    { in: 'kit/provider.ts', out: 'provider' },
+    { in: 'kit/conformance.ts', out: 'conformance' },
+  ],
   outdir: 'dist',
-  entryNames: 'hallpass',
   chunkNames: '[name]-[hash]',
   bundle: true,
   splitting: true,
@@ -34,7 +38,14 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 });
-await chmod(new URL('dist/hallpass.js', root), 0o755);
+const executable = new URL('dist/hallpass.js', root);
+await writeFile(executable, `#!/usr/bin/env node\n${await readFile(executable, 'utf8')}`);
+await chmod(executable, 0o755);
+// The kit's types, for those who write providers.
+const compiler = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root));
+execFileSync(process.execPath, [compiler, '-p', fileURLToPath(new URL('tsconfig.kit.json', root))], {
+  stdio: 'inherit',
+});
 
 const sizes = Object.values(metafile.outputs).map((output) => output.bytes);
 const kilobytes = Math.ceil(sizes.reduce((sum, bytes) => sum + bytes, 0) / 1000);

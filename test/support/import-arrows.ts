@@ -10,7 +10,7 @@ import { parseSync, Visitor } from 'oxc-parser';
 const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
-  config: { values: ['grants'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
+  config: { values: ['grants', 'providers/provider.ts'], types: ['identity/attestor.ts'] },
   http: {
     values: ['broker', 'http/contract.ts'],
     types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
@@ -19,6 +19,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
+  issuer: { values: ['store'] },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts', 'identity/jwt', 'identity/x509', 'identity/files.ts'] },
@@ -43,7 +44,7 @@ interface Arrows {
 /** The executable, and what it loads when a command needs it. */
 const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'kinds.ts']);
 
-const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts']);
+const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
 
 /**
  * Which parts may import a package, for its types too. A package that is not named here is a vendor's SDK: it belongs
@@ -61,15 +62,19 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli', 'main'],
   'drizzle-orm': ['store'],
   hono: ['http', 'main'],
-  jose: ['identity/*', 'providers/*', 'broker', 'client', 'cli'],
+  jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
   pino: ['main', 'http', 'broker', 'reaper', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper'],
+  undici: ['leaves', 'identity/*'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],
 };
+
+/** The one file that imports what a configuration names. */
+const PACKAGE_LOADER = 'src/config/packages.ts';
 
 /** Parts without I/O and without a clock, and what they may have of Node. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
@@ -112,6 +117,7 @@ function faultOf(
   paths: ReadonlySet<string>,
   vendors: Map<string, string>,
 ): string | null {
+  if (specifier === null && path === PACKAGE_LOADER) return null;
   if (specifier === null) return 'imports a module whose name is computed: write it as a plain string';
   if (specifier.startsWith('node:')) return nodeFault(specifier, part);
   if (!specifier.startsWith('.')) return packageFault(specifier, part, vendors);
