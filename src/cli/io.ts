@@ -17,6 +17,8 @@ export interface Io {
 
 /** The process itself. */
 export function processIo(): Io {
+  // A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   return {
     env: process.env,
     runtime: systemRuntime,

@@ -47,7 +47,9 @@ export function deliveryOptions(command: Command): Command {
       "begin a credential's variables so; may be repeated",
       collectPair,
     )
-    .option('--env <VARIABLE=credential.member>', 'set one more variable; may be repeated', collectPair);
+    .option('--env <VARIABLE=credential.member>', 'set one more variable; may be repeated', collectPair)
+    .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
+    .option('--no-renew', 'let the credentials end when they would, however long the command runs');
 }
 
 /** What a list takes. */
