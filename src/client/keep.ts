@@ -112,7 +112,8 @@ function skewOf(task: TaskHandle, now: number): number {
 async function keepBeating({ task, signal, on, sleep }: Keeping): Promise<void> {
   const graceSeconds = task.task.heartbeat_seconds;
   if (graceSeconds === null) return;
-  const intervalMs = (graceSeconds * 1000) / 3;
+  // Whole, as AbortSignal.timeout() wants it.
+  const intervalMs = Math.floor((graceSeconds * 1000) / 3);
   let away = false;
   let waitMs = intervalMs;
   while (await slept(sleep, waitMs, signal)) {
@@ -171,7 +172,7 @@ async function renewInTime(
     const left = expiresAt - now();
     if (left <= 0) return 'expired';
     try {
-      const cut = AbortSignal.any([signal, AbortSignal.timeout(Math.min(left, CALL_TIMEOUT_MS))]);
+      const cut = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(Math.min(left, CALL_TIMEOUT_MS)))]);
       const renewed = await renewOrReplace(task, credential, ttlSeconds, cut);
       tellRenewal(keeping, renewed, credential);
       // An unchanged expiry is an answer too; asking again at once would not change it.

@@ -138,6 +138,13 @@ describe('keepTask: renewal', () => {
 });
 
 describe('keepTask: heartbeats', () => {
+  it('come at a third of the grace, whatever that divides to', async () => {
+    const { pass, calls, kinds } = await setUp(() => undefined, { heartbeatSeconds: 100 });
+    await pass(2 * MINUTE);
+    expect(calls('heartbeat')).toBe(2);
+    expect(kinds()).toEqual([]);
+  });
+
   it('stop for good when the broker has ended the task, and renewals with them', async () => {
     const { pass, verbs, task, kinds, calls } = await setUp(() => undefined, { heartbeatSeconds: 90 });
     await pass(MINUTE);
