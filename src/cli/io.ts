@@ -9,6 +9,8 @@ export interface Io {
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
   readonly stdinIsTty: boolean;
   cwd(): string;
+  /** All of standard input. */
+  input(): Promise<string>;
   /** Calls `handler` instead of dying; the answer undoes it. */
   onSignal(signal: NodeJS.Signals, handler: () => void): () => void;
   /** Calls `handler`, which must not wait, as the process exits, however that comes; the answer undoes it. */
@@ -26,6 +28,11 @@ export function processIo(): Io {
     err: (text) => void process.stderr.write(text),
     stdinIsTty: process.stdin.isTTY === true,
     cwd: () => process.cwd(),
+    async input() {
+      let text = '';
+      for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+      return text;
+    },
     onSignal(signal, handler) {
       process.on(signal, handler);
       return () => void process.off(signal, handler);

@@ -47,9 +47,7 @@ export function deliveryOptions(command: Command): Command {
       "begin a credential's variables so; may be repeated",
       collectPair,
     )
-    .option('--env <VARIABLE=credential.member>', 'set one more variable; may be repeated', collectPair)
-    .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
-    .option('--no-renew', 'let the credentials end when they would, however long the command runs');
+    .option('--env <VARIABLE=credential.member>', 'set one more variable; may be repeated', collectPair);
 }
 
 /** What a list takes. */

@@ -57,7 +57,7 @@ const JITTER = 0.1;
 const SHORTEST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
 /** The clock is looked at this often: a machine that slept notices soon after it wakes. */
-const LONGEST_SLEEP_MS = 60_000;
+const LONGEST_SLEEP_MS = 30_000;
 /** One call, where the lifetime does not bound it more tightly. */
 const CALL_TIMEOUT_MS = 30_000;
 
