@@ -9,8 +9,10 @@
 //
 // `import('./x.ts')` is a chunk of its own, loaded at that moment: this is how providers and commands stay out of the
 // way of a quick start.
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
 const root = new URL('.', import.meta.url);
@@ -36,6 +38,45 @@ const { metafile } = await build({
 });
 await chmod(new URL('dist/hallpass.js', root), 0o755);
 
+// `hallpass/client`, for whichever runtime has the web's own interfaces.
+const common = { absWorkingDir: fileURLToPath(root), bundle: true, format: 'esm', logLevel: 'warning' };
+await build({
+  ...common,
+  entryPoints: { client: 'src/client/client.ts' },
+  outdir: 'dist',
+  platform: 'neutral',
+  target: 'es2022',
+  packages: 'external',
+});
+await emitTypes();
+
+// The GitHub Action runs from its folder alone, so what it needs is inside.
+await rm(new URL('deploy/ci/github-action/dist', root), { recursive: true, force: true });
+await build({
+  ...common,
+  entryPoints: { main: 'src/cli/ci/github-main.ts', post: 'src/cli/ci/github-post.ts' },
+  outdir: 'deploy/ci/github-action/dist',
+  outExtension: { '.js': '.mjs' },
+  platform: 'node',
+  target: 'node20.19',
+});
+
 const sizes = Object.values(metafile.outputs).map((output) => output.bytes);
 const kilobytes = Math.ceil(sizes.reduce((sum, bytes) => sum + bytes, 0) / 1000);
 console.log(`hallpass ${version}: dist/hallpass.js, ${kilobytes} kB in ${sizes.length} files`);
+
+/** The client's declarations. They name each other by the sources' endings, which readers outside do not know. */
+async function emitTypes() {
+  const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root));
+  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.client.json'], {
+    cwd: fileURLToPath(root),
+  });
+  for (const folder of ['client/', 'http/']) {
+    const place = new URL(`dist/types/${folder}`, root);
+    for (const name of await readdir(place)) {
+      const file = new URL(name, place);
+      const text = await readFile(file, 'utf8');
+      await writeFile(file, text.replace(/(from '\.{1,2}\/[^']+)\.ts'/g, "$1.js'"));
+    }
+  }
+}

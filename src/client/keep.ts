@@ -35,6 +35,8 @@ export interface KeepOptions {
   readonly ttlSeconds?: number;
   /** Only beats: every credential ends when it would. */
   readonly renewals?: boolean;
+  /** Where a target cannot extend, the credential ends: for a holder who could not use a fresh one. */
+  readonly replacements?: boolean;
   readonly on?: (event: KeepEvent) => void;
   readonly now?: () => number;
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
@@ -64,6 +66,7 @@ const CALL_TIMEOUT_MS = 30_000;
 interface Keeping extends Required<Pick<KeepOptions, 'on' | 'now' | 'sleep' | 'random'>> {
   readonly task: TaskHandle;
   readonly ttlSeconds: number | undefined;
+  readonly replacements: boolean;
   readonly signal: AbortSignal;
   /** What our clock lacks to the broker's, in milliseconds: expiries are told by the broker's. */
   readonly skewMs: number;
@@ -79,6 +82,7 @@ export function keepTask(task: TaskHandle, options: KeepOptions = {}): Kept {
   const keeping: Keeping = {
     task,
     ttlSeconds: options.ttlSeconds,
+    replacements: options.replacements !== false,
     signal: stopping.signal,
     on: (event) => {
       if (event.kind === 'task-ended') {
@@ -167,13 +171,13 @@ async function renewInTime(
   credential: Credential,
   expiresAt: number,
 ): Promise<'renewed' | 'expired' | 'done'> {
-  const { task, signal, on, now, sleep, ttlSeconds } = keeping;
+  const { signal, on, now, sleep } = keeping;
   for (let late = false; ; ) {
     const left = expiresAt - now();
     if (left <= 0) return 'expired';
     try {
       const cut = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(Math.min(left, CALL_TIMEOUT_MS)))]);
-      const renewed = await renewOrReplace(task, credential, ttlSeconds, cut);
+      const renewed = await renewOrReplace(keeping, credential, cut);
       tellRenewal(keeping, renewed, credential);
       // An unchanged expiry is an answer too; asking again at once would not change it.
       if (renewed.lease.expires_at !== credential.lease.expires_at) return 'renewed';
@@ -201,9 +205,8 @@ function tellRenewal({ on, skewMs }: Keeping, renewed: Credential, earlier: Cred
 
 /** The same credential with a later expiry, or a fresh one where the target cannot extend. */
 async function renewOrReplace(
-  task: TaskHandle,
+  { task, ttlSeconds, replacements }: Keeping,
   credential: Credential,
-  ttlSeconds: number | undefined,
   cut: AbortSignal,
 ): Promise<Credential> {
   try {
@@ -211,7 +214,7 @@ async function renewOrReplace(
   } catch (error) {
     if (!(error instanceof HallpassProblem) || error.code !== 'cannot-renew') throw error;
     // At its cap a credential has had its time: a fresh one would only go round the grant.
-    if (isAtCap(credential.lease)) throw error;
+    if (!replacements || isAtCap(credential.lease)) throw error;
     const request = { credentials: [credential.name] };
     const ttl = ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds };
     const [fresh] = await task.addCredentials({ ...request, ...ttl }, cut);

@@ -42,7 +42,7 @@ export interface TaskHandle extends AsyncDisposable {
 }
 
 /** What is known of a task when its handle is made. */
-interface Known {
+export interface KnownTask {
   readonly task: Task;
   readonly token: string;
   readonly credentials: readonly Credential[];
@@ -69,7 +69,8 @@ async function openCredential(issued: IssuedCredential, key: SealKey | null): Pr
   return { name: issued.name, lease: issued.lease, secret };
 }
 
-function createHandle(transport: Transport, known: Known, key: SealKey | null): TaskHandle {
+/** A handle of what is known; without the key it was opened with, fresh secrets stay sealed. */
+export function createHandle(transport: Transport, known: KnownTask, key: SealKey | null): TaskHandle {
   const { id } = known.task;
   const { token } = known;
   const credentials = [...known.credentials];
