@@ -1,9 +1,12 @@
-import { type Command, Option } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import type { Action } from './command-lines.ts';
 import type { AgentOptions } from './commands/agent.ts';
 import type { CredentialOptions } from './commands/credential.ts';
+import type { DoctorOptions } from './commands/doctor.ts';
+import type { ClientName } from './commands/setup.ts';
 import type { Io } from './io.ts';
 import { askOptions, connectionOptions, deliveryOptions } from './options.ts';
+import type { SetupOptions } from './setup/clients.ts';
 import { parseCount } from './values.ts';
 
 /** What hands credentials to programs that know nothing of Hallpass. */
@@ -16,11 +19,42 @@ export function addDelivering(program: Command, io: Io, action: Action): void {
     .action(
       action(async (options: AgentOptions) => (await import('./commands/agent.ts')).agent(io, options)),
     );
+  program
+    .command('doctor')
+    .description('find what would win over a lease here, and long-lived secrets: by place, never by value')
+    .option('--json', 'print JSON')
+    .option('--ci', 'end with 1 where no live exception covers a finding')
+    .option('--exceptions <file>', 'the exceptions (default: hallpass-exceptions.yaml, where there is one)')
+    .action(
+      action(async (options: DoctorOptions) => (await import('./commands/doctor.ts')).doctor(io, options)),
+    );
+  addSetup(program, io, action);
   addHelpers(
     program.command('credential').description('answer a client as its credential helper'),
     io,
     action,
   );
+}
+
+function addSetup(program: Command, io: Io, action: Action): void {
+  const client = new Argument('<client>').choices(['aws', 'gcp', 'kubectl', 'git', 'docker']);
+  helper(program, 'setup')
+    .description("show how a client's configuration would change to use a helper; with --yes, change it")
+    .addArgument(client)
+    .option('--yes', 'change it')
+    .option('--undo', 'make it what it was before')
+    .option('--command <command>', 'how the client starts us', 'hallpass')
+    .option('--file <file>', "the configuration, in place of the client's usual one")
+    .option('--profile <name>', 'aws: the profile (default: hallpass)')
+    .option('--audience <audience>', 'gcp: the workload identity provider')
+    .option('--user <name>', 'kubectl: the user (default: hallpass)')
+    .option('--host <host>', 'git: the host')
+    .option('--registry <host>', 'docker: the registry')
+    .action(
+      action(async (options: SetupOptions, name: ClientName) =>
+        (await import('./commands/setup.ts')).setup(io, options, name),
+      ),
+    );
 }
 
 function addHelpers(group: Command, io: Io, action: Action): void {
