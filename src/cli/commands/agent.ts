@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { lstatSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Credential } from '../../client/task.ts';
 import { createHolder, type Holder } from '../agent/holder.ts';
@@ -30,7 +30,7 @@ export async function agent(io: Io, options: AgentOptions): Promise<number> {
   const folder = options.dir ?? privateFolder(io.env, 'agent');
   ensurePrivate(folder);
   const stopped = untilStopped(io);
-  const token = Buffer.from(io.runtime.randomBytes(32)).toString('base64url');
+  const token = tokenOf(io, folder);
   let servers: Servers | null = null;
   const written = new Set<string>();
   const removeFiles = () => {
@@ -86,6 +86,16 @@ function hold(io: Io, options: AgentOptions, changed: (credentials: readonly Cre
       }
     },
   });
+}
+
+/** That of an agent that was killed here, so that the programs it served can go on; otherwise a new one. */
+function tokenOf(io: Io, folder: string): string {
+  const file = join(folder, 'token');
+  const found = lstatSync(file, { throwIfNoEntry: false });
+  const earlier = found?.isFile() && (found.mode & 0o077) === 0 ? readFileSync(file, 'utf8') : '';
+  return /^[\w-]{43}$/.test(earlier)
+    ? earlier
+    : Buffer.from(io.runtime.randomBytes(32)).toString('base64url');
 }
 
 /** Resolves at the first signal that asks to end. */
