@@ -19,13 +19,11 @@ export interface Io {
 
 /** The process itself. */
 export function processIo(): Io {
-  // A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   return {
     env: process.env,
     runtime: systemRuntime,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: (text) => write(process.stdout, text),
+    err: (text) => write(process.stderr, text),
     stdinIsTty: process.stdin.isTTY === true,
     cwd: () => process.cwd(),
     async input() {
@@ -42,4 +40,10 @@ export function processIo(): Io {
       return () => void process.off('exit', handler);
     },
   };
+}
+
+/** A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back. */
+function write(stream: NodeJS.WriteStream, text: string): void {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {});
+  stream.write(text);
 }
