@@ -4,12 +4,13 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { prometheusObserver } from './broker/metrics.ts';
+import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
 import { createApp } from './http/app.ts';
-import { defaultHttpLimits, defaultServerLimits, type HttpLimits } from './http/limits.ts';
+import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
@@ -19,7 +20,7 @@ import { runWatch, watchLateness } from './reaper/watch.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { createCommitter } from './store/commit.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -160,6 +161,8 @@ async function composeBroker(
     targets,
     access: config.access,
     mark,
+    url: config.broker.url,
+    nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
     log,
     observe: prometheusObserver(registry),
@@ -195,8 +198,12 @@ function httpLimits({ broker: { limits } }: Config): HttpLimits {
   return {
     ...defaultHttpLimits,
     maxBodyBytes: limits.bodyBytes ?? defaultHttpLimits.maxBodyBytes,
-    ...(perSecond === undefined ? {} : { perCaller: { perSecond, burst: perSecond * 5 } }),
+    ...(perSecond === undefined ? {} : { perCaller: rate(perSecond), perAddress: rate(perSecond * 5) }),
   };
+}
+
+function rate(perSecond: number): Rate {
+  return { perSecond, burst: perSecond * 5 };
 }
 
 async function listen(
@@ -211,6 +218,7 @@ async function listen(
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
+    url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),

@@ -25,6 +25,7 @@ export function addUsing(program: Command, io: Io, action: Action): void {
     .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
     .option('--no-renew', 'let the credentials end when they would, however long the command runs')
     .argument('<command...>', 'the command and its arguments, after --')
+    .option('--dpop', "bind the task's token to a key that never leaves this process")
     .passThroughOptions()
     .addHelpText('after', EXEC_EXIT_HELP)
     .action(

@@ -9,6 +9,7 @@ import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
+import { addOAuthRoutes } from './routes/oauth.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -17,6 +18,8 @@ export interface AppOptions {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
   /** Asked by `/readyz`. */
@@ -27,7 +30,7 @@ export interface AppOptions {
 export type App = OpenAPIHono<HttpEnv>;
 
 /** The whole HTTP border. It holds nothing between requests but the rate bounds. */
-export function createApp({ verbs, runtime, limits, log, metrics, ready, version }: AppOptions): App {
+export function createApp({ verbs, runtime, limits, url, log, metrics, ready, version }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
     app,
@@ -35,6 +38,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
     runtime,
     requestIds: createRequestIds(runtime),
     limits,
+    url,
     log,
     metrics,
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
@@ -46,6 +50,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
   addAuditRoutes(border);
+  addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),

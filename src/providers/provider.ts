@@ -28,7 +28,11 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
   readonly templating: Templating;
-  /** Scopes that are too wide or dangerous to load. Each fault is a sentence that says what to write instead. */
+  /**
+   * Scopes that are too wide or dangerous. Called at load with the scope as it is written, templates and all
+   * (its parts have their types by then), and with what comes of it whenever its templates are filled in. Each fault
+   * is a sentence that says what to write instead.
+   */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;

@@ -11,17 +11,21 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
   config: { values: ['grants'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  http: { values: ['broker', 'http/contract.ts'], types: ['store/rows.ts', 'audit/event.ts'] },
+  http: {
+    values: ['broker', 'http/contract.ts'],
+    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
+  },
   'http/contract.ts': {},
-  reaper: { values: ['broker'] },
+  // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
+  reaper: { values: ['broker', 'store'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  store: { types: ['audit', 'grants', 'identity/attestor.ts'] },
+  store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client'] },
+  cli: { values: ['client'], types: ['http/contract.ts'] },
   console: { values: ['client'] },
 };
 
@@ -29,6 +33,9 @@ interface Arrows {
   readonly values?: readonly string[];
   readonly types?: readonly string[];
 }
+
+/** The executable, and what it loads when a command needs it. */
+const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'kinds.ts']);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts']);
 
@@ -49,7 +56,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
-  picomatch: ['grants'],
   pino: ['main', 'http', 'broker', 'reaper', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper'],
   yaml: ['config', 'cli'],
@@ -143,7 +149,7 @@ function packageFault(specifier: string, part: string, vendors: Map<string, stri
 function partOf(path: string): string | null {
   const inside = path.replace(/^src\//, '');
   if (LEAVES.has(inside)) return 'leaves';
-  if (inside === 'main.ts') return 'main';
+  if (COMPOSITION.has(inside)) return 'main';
   if (Object.hasOwn(ARROWS, inside)) return inside;
   const [folder = '', next] = inside.split('/');
   if (next === undefined) return null;

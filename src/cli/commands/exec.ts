@@ -18,6 +18,7 @@ export interface ExecOptions extends ConnectionOptions, AskOptions, DeliveryOpti
   /** `in:out`. */
   readonly template?: readonly string[];
   readonly renew?: boolean;
+  readonly dpop?: true;
 }
 
 /** With the client's waits this is patience for some twenty seconds, at either end of the command. */
@@ -28,7 +29,7 @@ export async function exec(io: Io, options: ExecOptions, command: readonly strin
   const signals = catchSignals(io);
   try {
     const templates = (options.template ?? []).map((pair) => openTemplate(pair, io.cwd()));
-    const client = connect(io, options, { maxAttempts: ATTEMPTS });
+    const client = connect(io, options, { maxAttempts: ATTEMPTS, ...(options.dpop && { dpop: true }) });
     const task = await client.openTask(openRequest(options));
     return await runTask(io, { options, command, task, templates }, signals);
   } catch (error) {
