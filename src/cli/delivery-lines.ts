@@ -37,7 +37,7 @@ export function addDelivering(program: Command, io: Io, action: Action): void {
 }
 
 function addSetup(program: Command, io: Io, action: Action): void {
-  const client = new Argument('<client>').choices(['aws', 'gcp', 'kubectl', 'git', 'docker']);
+  const client = new Argument('<client>').choices(['aws', 'gcp', 'pg', 'kubectl', 'git', 'docker']);
   helper(program, 'setup')
     .description("show how a client's configuration would change to use a helper; with --yes, change it")
     .addArgument(client)
@@ -47,6 +47,7 @@ function addSetup(program: Command, io: Io, action: Action): void {
     .option('--file <file>', "the configuration, in place of the client's usual one")
     .option('--profile <name>', 'aws: the profile (default: hallpass)')
     .option('--audience <audience>', 'gcp: the workload identity provider')
+    .option('--service <name>', 'pg: the service (default: hallpass)')
     .option('--user <name>', 'kubectl: the user (default: hallpass)')
     .option('--host <host>', 'git: the host')
     .option('--registry <host>', 'docker: the registry')

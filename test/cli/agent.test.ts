@@ -97,6 +97,15 @@ describe('agent: programs that are not ours, as they are', () => {
   });
 });
 
+it('agent: its file hides static keys and passwords that would win over what it gives', async (ctx) => {
+  if (!has('aws')) return ctx.skip('needs the aws CLI (PyPI awscli)');
+  const fixed = { AWS_ACCESS_KEY_ID: 'AKIASTATICSTATIC', AWS_SECRET_ACCESS_KEY: 'x', PGPASSWORD: 'x' };
+  const script = `. ${join(agent.dir, 'env')}; echo "[$PGPASSWORD]"; aws configure list`;
+  const { out } = await world.start('/bin/sh', ['-c', script], fixed).ended;
+  expect(out).toContain('[]');
+  expect(out).toMatch(new RegExp(`access_key.*${keyId().slice(-4)}.*container-role`));
+});
+
 describe('agent: who may ask', () => {
   const aws = () => agent.variables.AWS_CONTAINER_CREDENTIALS_FULL_URI!;
   const gce = () =>

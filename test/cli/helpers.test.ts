@@ -252,3 +252,28 @@ describe('credential pg', () => {
     expect(err).toContain('127.0.0.1');
   });
 });
+
+describe('setup pg', () => {
+  it('writes the section of a login, renews it in place, and undoes it to the byte', async (ctx) => {
+    const file = join(world.home, 'services.conf');
+    writeFileSync(file, '[mine]\nhost=localhost\n');
+    const run = (...args: string[]) =>
+      world.hallpass(['setup', 'pg', '--service', 'warehouse', '--file', file, '--credential', 'db', ...args])
+        .ended;
+    const first = await run(...fresh(), '--yes');
+    expect(first).toMatchObject({ code: 0, out: expect.stringContaining('+[warehouse]') });
+    const text = readFileSync(file, 'utf8');
+    expect(text).toMatch(/\[mine\][\s\S]*\[warehouse\]\nhost=127\.0\.0\.1\n[\s\S]*passfile=/);
+    await run(...fresh(), '--yes');
+    expect(readFileSync(file, 'utf8').match(/\[warehouse\]/g)).toHaveLength(1);
+    expect(readFileSync(file, 'utf8')).not.toBe(text);
+    if (has('psql')) {
+      const env = { PGSERVICEFILE: file, PGPORT: '1' };
+      const { err } = await world.start('psql', ['service=warehouse', '-c', 'select 1'], env).ended;
+      expect(err).toContain('127.0.0.1');
+    }
+    expect((await run('--undo', '--yes')).code).toBe(0);
+    expect(readFileSync(file, 'utf8')).toBe('[mine]\nhost=localhost\n');
+    if (!has('psql')) ctx.skip('needs psql (Debian postgresql-client)');
+  });
+});

@@ -107,6 +107,16 @@ function untilStopped(io: Io): { readonly promise: Promise<void>; release(): voi
   return { promise, release: () => undo.forEach((stop) => void stop()) };
 }
 
+/** AWS SDKs and Tools Reference Guide, "Credential provider chain": all that comes before the container's endpoint. */
+const AWS_WINS = [
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_PROFILE',
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
+];
+
 /** The files that programs read; `env`, which names them all, comes last: once it is there, all are. */
 function filesOf(
   options: AgentOptions,
@@ -129,7 +139,12 @@ function filesOf(
     ...(hasGoogle && metadataPort !== null ? { GCE_METADATA_HOST: `127.0.0.1:${metadataPort}` } : {}),
     HALLPASS_AGENT_SOCK: join(folder, 'agent.sock'),
   };
-  const lines = Object.entries(env).map(([name, value]) => `export ${name}=${quoteShell(value)}\n`);
+  // What would win over these where the file is read (a static key over an endpoint, a password over its file).
+  const hidden = [...plan.removed, ...(env.AWS_CONTAINER_CREDENTIALS_FULL_URI ? AWS_WINS : [])];
+  const lines = [
+    ...(hidden.length === 0 ? [] : [`unset ${hidden.filter((name) => env[name] === undefined).join(' ')}\n`]),
+    ...Object.entries(env).map(([name, value]) => `export ${name}=${quoteShell(value)}\n`),
+  ];
   return {
     ...plan.files,
     // Without a newline at its end: AWS SDKs send the whole content.

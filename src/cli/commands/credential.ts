@@ -100,19 +100,25 @@ export async function pgCredential(
   io: Io,
   options: CredentialOptions & { readonly service: string },
 ): Promise<number> {
-  if (!/^[\w.-]+$/.test(options.service))
-    throw new UsageError('Cannot use the service name: write letters, digits, _, . and -');
-  const { secret } = await theOne(io, options, 'PostgreSQL login', ({ type }) => type === 'postgres');
-  const folder = privateFolder(io.env, 'pg');
-  const { files, env } = deliverPostgres(secret, (ending) => join(folder, `${options.service}.${ending}`));
-  const serviceFile = join(folder, `${options.service}.service`);
-  const lines = Object.entries(env).map(([name, value]) => `${SERVICE_MEMBERS[name] ?? name}=${value}\n`);
-  for (const [path, content] of Object.entries(files)) writeSecret(path, content);
-  writeSecret(serviceFile, `[${options.service}]\n${lines.join('')}`);
+  const section = await pgService(io, options, options.service);
+  const serviceFile = join(privateFolder(io.env, 'pg'), `${options.service}.service`);
+  writeSecret(serviceFile, `${section}\n`);
   io.out(
     `export PGSERVICEFILE=${quoteShell(serviceFile)}\nexport PGSERVICE=${quoteShell(options.service)}\n`,
   );
   return EXIT.done;
+}
+
+/** The section of a service file for this login. Its password file is written; the section itself holds no password. */
+export async function pgService(io: Io, options: CredentialOptions, service: string): Promise<string> {
+  if (!/^[\w.-]+$/.test(service))
+    throw new UsageError('Cannot use the service name: write letters, digits, _, . and -');
+  const { secret } = await theOne(io, options, 'PostgreSQL login', ({ type }) => type === 'postgres');
+  const folder = privateFolder(io.env, 'pg');
+  const { files, env } = deliverPostgres(secret, (ending) => join(folder, `${service}.${ending}`));
+  for (const [path, content] of Object.entries(files)) writeSecret(path, content);
+  const lines = Object.entries(env).map(([name, value]) => `${SERVICE_MEMBERS[name] ?? name}=${value}`);
+  return [`[${service}]`, ...lines].join('\n');
 }
 
 /** PostgreSQL manual, "Parameter Key Words": what each variable is called in a service file. */

@@ -3,9 +3,10 @@ import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { say } from '../output.ts';
 import { apply, type Change, describe, merged, openJournal, readPlain } from '../setup/change.ts';
-import { CLIENTS, type SetupOptions } from '../setup/clients.ts';
+import { CLIENTS, type Proposal, pg, type SetupOptions } from '../setup/clients.ts';
+import { pgService } from './credential.ts';
 
-export type ClientName = keyof typeof CLIENTS;
+export type ClientName = keyof typeof CLIENTS | 'pg';
 
 /** Shows how a client's configuration would change, and with `yes` changes it; with `undo` it becomes what it was. */
 export async function setup(
@@ -16,7 +17,7 @@ export async function setup(
   const journal = openJournal(io.env, client);
   const { changes, notes } = options.undo
     ? { changes: undoing(journal.read()), notes: [] }
-    : CLIENTS[client](io.env, options);
+    : await propose(io, options, client);
   const real = changes.filter(({ before, after }) => before !== after);
   for (const change of real) io.out(describe(change));
   if (real.length === 0) say(io, 'Nothing to change');
@@ -30,6 +31,12 @@ export async function setup(
   if (options.undo && options.yes) journal.remove();
   for (const note of notes) say(io, note);
   return EXIT.done;
+}
+
+async function propose(io: Io, options: SetupOptions, client: ClientName): Promise<Proposal> {
+  if (client !== 'pg') return CLIENTS[client](io.env, options);
+  const service = options.service ?? 'hallpass';
+  return pg(io.env, options, service, await pgService(io, options, service));
 }
 
 /** The journal is written first: what is half done can be undone. */

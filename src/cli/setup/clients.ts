@@ -18,6 +18,7 @@ export interface SetupOptions extends SourceOptions {
   readonly registry?: string;
   readonly user?: string;
   readonly audience?: string;
+  readonly service?: string;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -65,6 +66,15 @@ function gcp(env: Env, options: SetupOptions): Proposal {
     notes: [
       `Use it with GOOGLE_APPLICATION_CREDENTIALS=${path} and GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1`,
     ],
+  };
+}
+
+/** libpq asks no helper: the section names the login of now, and its password file. */
+export function pg(env: Env, options: SetupOptions, service: string, section: string): Proposal {
+  const path = options.file ?? env.PGSERVICEFILE ?? join(home(env), '.pg_service.conf');
+  return {
+    changes: [withBlock(path, `pg ${service}`, section, `[${service}]`, 0o600)],
+    notes: [`Use it as service=${service}. It is good for one lease: run this again for the next`],
   };
 }
 
