@@ -37,37 +37,61 @@ const server = await startServer({
   runtime: systemRuntime,
 });
 
-/** One run, in milliseconds. */
-function time(file: string, args: readonly string[], env: Record<string, string> = {}): Promise<number> {
+interface Taken {
+  readonly wallMs: number;
+  /** What the processors did for it: a busy machine inflates this less than the time on the wall. */
+  readonly cpuMs: number;
+}
+
+/** One run. The shell's `times` says what its children took. */
+function time(file: string, args: readonly string[], env: Record<string, string> = {}): Promise<Taken> {
+  const script = '"$@" >/dev/null 2>&1 || exit 1; times';
   const from = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env: { PATH: `${process.env.PATH}`, ...env }, stdio: 'ignore' });
+    const child = spawn('/bin/sh', ['-c', script, 'sh', file, ...args], {
+      env: { PATH: `${process.env.PATH}`, ...env },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let out = '';
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk));
     child.once('error', reject);
-    child.once('close', (code) =>
-      code === 0 ? resolve(performance.now() - from) : reject(new Error(`${args} ended with ${code}`)),
-    );
+    child.once('close', (code) => {
+      const wallMs = performance.now() - from;
+      const seconds = [...(out.split('\n')[1] ?? '').matchAll(/(\d+)m([\d.]+)s/g)];
+      const cpuMs = seconds.reduce(
+        (sum, [, minutes, rest]) => sum + Number(minutes) * 60_000 + Number(rest) * 1000,
+        0,
+      );
+      if (code === 0) resolve({ wallMs, cpuMs });
+      else reject(new Error(`${args} ended with ${code}`));
+    });
   });
 }
 
 const job = { HALLPASS_URL: server.address.url, HALLPASS_TOKEN: border.verbs.admit('job') };
 const exec = [HALLPASS, 'exec', '--grant', 'reports', '--task', 'bench', '--', 'true'];
-const subjects: Record<string, () => Promise<number>> = {
+const subjects: Record<string, () => Promise<Taken>> = {
   'the command alone (true)': () => time('true', []),
   'node alone (node -e 0)': () => time(process.execPath, ['-e', '0']),
   'hallpass --version': () => time(process.execPath, [HALLPASS, '--version']),
   'hallpass exec -- true': () => time(process.execPath, exec, job),
 };
 
-const samples = new Map(Object.keys(subjects).map((name) => [name, [] as number[]]));
+const samples = new Map(Object.keys(subjects).map((name) => [name, [] as Taken[]]));
 for (let run = 0; run < RUNS; run++)
   for (const [name, measure] of Object.entries(subjects)) samples.get(name)?.push(await measure());
 await server.stop(1000);
 
-const least = (name: string) => Math.min(...(samples.get(name) ?? []));
+const least = (name: string) => Math.min(...(samples.get(name) ?? []).map(({ wallMs }) => wallMs));
+const middle = (numbers: number[]) =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 const round = (ms: number) => `${ms.toFixed(1).padStart(7)} ms`;
 for (const [name, taken] of samples) {
-  const median = taken.toSorted((a, b) => a - b)[Math.floor(taken.length / 2)] ?? Number.NaN;
-  console.log(`${name.padEnd(28)} least ${round(least(name))}   median ${round(median)}`);
+  const wall = middle(taken.map(({ wallMs }) => wallMs));
+  const cpu = Math.min(...taken.map(({ cpuMs }) => cpuMs));
+  console.log(
+    `${name.padEnd(28)} least ${round(least(name))}   median ${round(wall)}   processor ${round(cpu)}`,
+  );
 }
 const serving = servingMs / RUNS;
 const added = least('hallpass exec -- true') - least('the command alone (true)') - serving;
