@@ -107,8 +107,8 @@ export function keepTask(task: TaskHandle, options: KeepOptions = {}): Kept {
   return { stop, [Symbol.asyncDispose]: stop };
 }
 
-/** The newest instant that the broker stated is at most an answer's way old. */
-function skewOf(task: TaskHandle, now: number): number {
+/** What our clock lacks to the broker's, in milliseconds: the newest instant that it stated is an answer's way old at most. */
+export function skewOf(task: TaskHandle, now: number): number {
   const stated = task.credentials.map(({ lease }) => Date.parse(lease.issued_at ?? lease.created_at));
   return Math.max(Date.parse(task.task.opened_at), ...stated) - now;
 }
@@ -186,7 +186,8 @@ async function renewInTime(
       if (error instanceof HallpassProblem && isRefusal(error)) {
         if (error.code === 'task-ended') on({ kind: 'task-ended', problem: error });
         else on({ kind: 'unrenewable', credential, problem: error, expiresAt });
-        if (error.code === 'task-ended' || error.code === 'lease-ended') return 'done';
+        if (error.code === 'task-ended') return 'done';
+        if (error.code === 'lease-ended') return 'expired';
         return (await sleptUntil(keeping, expiresAt)) ? 'expired' : 'done';
       }
       if (!late) on({ kind: 'renewal-late', credential, error, expiresAt });

@@ -11,10 +11,10 @@ let holder: Holder | undefined;
 afterEach(() => holder?.close());
 
 function setUp(
-  before: (verb: string) => Refusal | undefined = () => undefined,
-  options: { heartbeatSeconds?: number } = {},
+  before: (verb: string, ...args: readonly unknown[]) => Refusal | undefined = () => undefined,
+  options: { heartbeatSeconds?: number; credentials?: string[] } = {},
 ) {
-  const border = fakeBorder({ seal, before: async (verb) => before(verb), ...options });
+  const border = fakeBorder({ seal, before: async (verb, ...args) => before(verb, ...args), ...options });
   const token = border.verbs.admit('job');
   const client = createClient({
     url: 'http://127.0.0.1:1/',
@@ -26,7 +26,12 @@ function setUp(
   const changes: string[] = [];
   const failures: unknown[] = [];
   holder = createHolder({
-    open: () => client.openTask({ grant: 'reports', task: 'nightly-1' }),
+    open: () =>
+      client.openTask({
+        grant: 'reports',
+        task: 'nightly-1',
+        ...(options.credentials ? { credentials: options.credentials } : {}),
+      }),
     now: border.clock.now,
     sleep: border.clock.sleep,
     on: ({ kind }) => events.push(kind),
@@ -90,6 +95,24 @@ describe('createHolder', () => {
     await pass(4 * MINUTE);
     expect(verbs.leases.get(first ?? '')?.state).toBe('ended');
     expect(verbs.leases.get(second ?? '')?.state).toBe('active');
+  });
+
+  it('lets nobody lose one credential because another could not be renewed', async () => {
+    const refused = new Set<unknown>();
+    const { pass, current, verbs } = setUp(
+      (verb, ...args) =>
+        verb === 'renewLease' && refused.has(args[1]) ? { reason: 'not-allowed', detail: 'x' } : undefined,
+      { credentials: ['a', 'b'] },
+    );
+    await current();
+    const [a, b] = [...verbs.leases.keys()];
+    refused.add(a);
+    await pass(12 * MINUTE);
+    expect(verbs.tasks.size).toBe(2);
+    expect([a, b].map((id) => verbs.leases.get(id ?? '')?.state)).toEqual(['active', 'active']);
+    await pass(30 * MINUTE);
+    expect([a, b].map((id) => verbs.leases.get(id ?? '')?.state)).toEqual(['ended', 'ended']);
+    expect([...verbs.tasks.values()].map(({ state }) => state)).toEqual(['ended', 'open']);
   });
 
   it('opens the next task when the broker has ended one', async () => {

@@ -1,4 +1,4 @@
-import { type KeepEvent, type KeepOptions, type Kept, keepTask } from '../../client/keep.ts';
+import { type KeepEvent, type KeepOptions, type Kept, keepTask, skewOf } from '../../client/keep.ts';
 import type { Credential, TaskHandle } from '../../client/task.ts';
 
 /** The credentials of a task that never ends by itself: when one task has had its time, the next is opened. */
@@ -30,48 +30,48 @@ const RETRY_MS = 15_000;
 interface Held {
   readonly task: TaskHandle;
   readonly kept: Kept;
+  readonly skewMs: number;
 }
 
 export function createHolder(options: HolderOptions): Holder {
+  const { now, sleep } = options;
   const closing = new AbortController();
   const open = new Set<Held>();
   let held: Held | null = null;
   let opening: Promise<Held> | null = null;
   let failure: { readonly at: number; readonly error: unknown } | null = null;
 
-  const renewing = async (): Promise<Held> => {
-    if (failure && options.now() - failure.at < PAUSE_MS) throw failure.error;
+  const openNext = async (): Promise<Held> => {
+    if (failure && now() - failure.at < PAUSE_MS) throw failure.error;
     try {
       const task = await options.open();
-      const fresh: Held = { task, kept: keepTask(task, { ...options.keep, ...outside(), on: react }) };
-      function react(event: KeepEvent): void {
-        options.on(event);
-        if (closing.signal.aborted) return;
-        if (event.kind === 'replaced') options.changed(task.current);
-        if (event.kind === 'unrenewable' || event.kind === 'expired' || event.kind === 'task-ended') {
-          if (event.kind !== 'unrenewable') void retire(fresh);
-          if (held === fresh) {
-            held = event.kind === 'unrenewable' ? held : null;
-            void replace(fresh);
-          }
-        }
-      }
-      open.add(fresh);
-      held = fresh;
+      const kept = keepTask(task, { ...options.keep, now, sleep, on: (event) => react(next, event) });
+      const next: Held = { task, kept, skewMs: skewOf(task, now()) };
+      open.add(next);
+      held = next;
       failure = null;
       options.changed(task.current);
-      return fresh;
+      return next;
     } catch (error) {
-      failure = { at: options.now(), error };
+      failure = { at: now(), error };
       throw error;
     }
   };
-  const outside = () => ({ now: options.now, sleep: options.sleep });
+
+  const react = (of: Held, event: KeepEvent): void => {
+    options.on(event);
+    if (closing.signal.aborted || held !== of) return;
+    if (event.kind === 'replaced') options.changed(of.task.current);
+    // What has ended is given to nobody; what soon will is good until the next is there.
+    if (event.kind === 'expired' || event.kind === 'task-ended') held = null;
+    if (event.kind === 'expired' || event.kind === 'task-ended' || event.kind === 'unrenewable')
+      void replace(of);
+  };
 
   /** One opening, whoever asks. */
   const opened = (): Promise<Held> => {
     if (closing.signal.aborted) return Promise.reject(new Error('The agent is stopping'));
-    opening ??= renewing().finally(() => {
+    opening ??= openNext().finally(() => {
       opening = null;
     });
     return opening;
@@ -84,12 +84,24 @@ export function createHolder(options: HolderOptions): Holder {
         await opened();
       } catch (error) {
         options.failed(error);
-        await options.sleep(RETRY_MS, closing.signal).catch(() => {});
+        await sleep(RETRY_MS, closing.signal).catch(() => {});
       }
     }
+    await retire(spent);
   };
 
+  /** Whoever was given its credentials may use them until they end by themselves; they are renewed no more. */
   const retire = async (spent: Held): Promise<void> => {
+    if (!open.has(spent)) return;
+    await spent.kept.stop();
+    const beating = keepTask(spent.task, { now, sleep, renewals: false });
+    const ends = spent.task.credentials.map(({ lease }) => Date.parse(lease.expires_at) - spent.skewMs);
+    await sleep(Math.max(0, Math.max(...ends) - now()), closing.signal).catch(() => {});
+    await beating.stop();
+    await complete(spent);
+  };
+
+  const complete = async (spent: Held): Promise<void> => {
     if (!open.delete(spent)) return;
     await spent.kept.stop();
     // Ended already or not: completing says so once more, and what does not hear it lapses.
@@ -102,7 +114,7 @@ export function createHolder(options: HolderOptions): Holder {
       closing.abort();
       await opening?.catch(() => {});
       held = null;
-      await Promise.all([...open].map(retire));
+      await Promise.all([...open].map(complete));
     },
   };
 }

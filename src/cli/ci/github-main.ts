@@ -93,7 +93,7 @@ async function keep({ url, known }: Keep): Promise<void> {
       // The key that opens fresh secrets ended with the step.
       replacements: false,
       on: ({ kind }) => {
-        if (kind === 'task-ended' || kind === 'expired') void kept.stop().then(resolve);
+        if (kind === 'task-ended') void kept.stop().then(resolve);
       },
     });
   });
