@@ -18,7 +18,10 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   const { target } = live;
   if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
   // Denied at an earlier attempt, and due because by now that is in force.
-  if (lease.evidence !== null) return finish(broker, lease, 'denied', lease.evidence);
+  if (lease.evidence !== null) {
+    const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
+    return finish(broker, lease, hasLapsed ? 'expired' : 'denied', lease.evidence);
+  }
   let ended: Ended;
   try {
     ended = await endAtTarget(broker, lease, live, target);
@@ -66,6 +69,7 @@ function endAtTarget(
  * attempt to end it, so no earlier one can have removed it without our hearing of it.
  */
 function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
+  if (ended.lapsed) return 'expired';
   const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
   if (!ended.found && neverSeen) return 'never-minted';
   return target.ends === 'confirmed' ? 'revoked' : 'denied';
