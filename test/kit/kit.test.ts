@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { providerConformance } from '../../kit/conformance.ts';
-import { PROVIDER_INTERFACE_VERSION } from '../../kit/provider.ts';
+import { PROVIDER_INTERFACE_VERSION } from '../../src/kit.ts';
+import { providerConformance } from '../conformance/kit.ts';
 import { interfaceVersion, provider, store } from './vending.ts';
 
 providerConformance({

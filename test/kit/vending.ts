@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { PROVIDER_INTERFACE_VERSION, ProviderError, type ProviderKind } from '../../kit/provider.ts';
+import { PROVIDER_INTERFACE_VERSION, ProviderError, type ProviderKind } from '../../src/kit.ts';
 
 export const interfaceVersion = PROVIDER_INTERFACE_VERSION;
 export const store = new Map<string, { key: string; expiresAt: number }>();

@@ -1,7 +1,7 @@
 /** `hallpass/provider`: what a provider that comes as a package is made with. See src/providers/README.md. */
 
-export { ProviderError, type ProviderErrorCode } from '../src/errors.ts';
-export type { Json } from '../src/json.ts';
+export { ProviderError, type ProviderErrorCode } from './errors.ts';
+export type { Json } from './json.ts';
 export {
   type EndableTarget,
   type Ended,
@@ -16,5 +16,5 @@ export {
   type TargetContext,
   type Templating,
   type Terms,
-} from '../src/providers/provider.ts';
-export type { Runtime } from '../src/runtime.ts';
+} from './providers/provider.ts';
+export type { Runtime } from './runtime.ts';
