@@ -14,9 +14,8 @@ import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } fr
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
 import { composeIssuer } from './issuer/compose.ts';
-import type { Issuer } from './issuer/issuer.ts';
+import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
-import type { TargetContext } from './providers/provider.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
@@ -174,16 +173,6 @@ async function composeBroker(
     log,
     observe: prometheusObserver(registry),
     wakeReaper,
-  };
-}
-
-/** Each target proves itself by a subject of its own, so that what trusts one does not trust the others. */
-function identityOf(target: string, issuer: Issuer | null): Pick<TargetContext, 'identityToken'> {
-  if (issuer === null) return {};
-  const subject = `hallpass:target:${target}`;
-  return {
-    identityToken: (audience, claims, ttlSeconds) =>
-      issuer.identityToken({ subject, audience, claims, ttlSeconds }),
   };
 }
 

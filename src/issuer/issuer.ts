@@ -186,3 +186,22 @@ function discoveryOf(url: string): Json {
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'],
   };
 }
+
+/** What a target gets of the issuer. Each proves itself by a subject of its own, so that what trusts one does not trust the others. */
+export function identityOf(
+  target: string,
+  issuer: Issuer | null,
+): {
+  identityToken?: (
+    audience: string,
+    claims: Readonly<Record<string, Json>>,
+    ttlSeconds: number,
+  ) => Promise<string>;
+} {
+  if (issuer === null) return {};
+  const subject = `hallpass:target:${target}`;
+  return {
+    identityToken: (audience, claims, ttlSeconds) =>
+      issuer.identityToken({ subject, audience, claims, ttlSeconds }),
+  };
+}
