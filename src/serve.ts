@@ -4,6 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { prometheusObserver } from './broker/metrics.ts';
+import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
@@ -12,6 +13,8 @@ import { createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
+import { composeIssuer } from './issuer/compose.ts';
+import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
@@ -19,7 +22,7 @@ import { runWatch, watchLateness } from './reaper/watch.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { createCommitter } from './store/commit.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -81,7 +84,9 @@ async function startOver(
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   let wakeReaper = () => {};
-  const broker = await composeBroker(database, config, runtime, log, registry, () => wakeReaper());
+  const { url, stateDirectory } = config.broker;
+  const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
+  const broker = await composeBroker(database, config, runtime, log, registry, issuer, () => wakeReaper());
   const reaper = createReaper(broker);
   wakeReaper = reaper.wake;
   await broker.committer.commit({
@@ -103,8 +108,9 @@ async function startOver(
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
+    issuer?.run(stopping.signal),
   ];
-  const server = await listen(broker, config, registry, version, stopping.signal);
+  const server = await listen(broker, issuer, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
   return {
     url: server.address.url,
@@ -136,6 +142,7 @@ async function composeBroker(
   runtime: Runtime,
   log: Logger,
   registry: Registry,
+  issuer: Issuer | null,
   wakeReaper: () => void,
 ): Promise<Broker> {
   const limits = brokerLimits(config);
@@ -146,7 +153,7 @@ async function composeBroker(
     targets.set(name, {
       name,
       kind,
-      target: kind.open(settings, { runtime, target: name, mark }),
+      target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
       minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
     });
@@ -161,6 +168,8 @@ async function composeBroker(
     access: config.access,
     people: config.people,
     mark,
+    url: config.broker.url,
+    nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
     log,
     observe: prometheusObserver(registry),
@@ -206,6 +215,7 @@ function rate(perSecond: number): Rate {
 
 async function listen(
   broker: Broker,
+  issuer: Issuer | null,
   config: Config,
   registry: Registry,
   version: string,
@@ -216,10 +226,12 @@ async function listen(
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
+    url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),
     version,
+    ...(issuer === null ? {} : { issuer }),
   });
   return startServer({
     app,

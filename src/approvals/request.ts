@@ -70,6 +70,7 @@ export function approve(
   if (request.state !== 'pending' || !isOpen(request, approval.at)) return err(`it is ${request.state}`);
   if (digest !== request.digest) return err('what was approved is not what was asked');
   if (isSame(court.people, request.requester, approval.by)) return err('nobody approves his own request');
+  if (approval.by.actors !== undefined) return err('nobody approves through another');
   const before = tally(court, request.requester, request.approvals);
   const approvals = [...before.counted, approval];
   const after = tally(court, request.requester, approvals);
@@ -129,7 +130,9 @@ export function mayApprove(rule: ApprovalRule, by: Person): boolean {
 /** The humans that an identity is or acts for. */
 export function humansBehind(people: readonly Human[], person: Person): readonly string[] {
   return people
-    .filter(({ who }) => who.some((matcher) => matchesPrincipal(matcher, asPrincipal(person))))
+    .filter(({ who }) =>
+      faces(person).some((face) => who.some((matcher) => matchesPrincipal(matcher, asPrincipal(face)))),
+    )
     .map(({ name }) => name);
 }
 
@@ -139,9 +142,16 @@ export function isIdentity(a: Person, b: Person): boolean {
 
 /** Whether two identities are or act for the same human. */
 function isSame(people: readonly Human[], a: Person, b: Person): boolean {
-  if (isIdentity(a, b)) return true;
   const behind = humansBehind(people, b);
-  return humansBehind(people, a).some((name) => behind.includes(name));
+  return (
+    faces(a).some((one) => faces(b).some((other) => isIdentity(one, other))) ||
+    humansBehind(people, a).some((name) => behind.includes(name))
+  );
+}
+
+/** An identity and whoever acts for it. */
+function faces(person: Person): readonly Person[] {
+  return [person, ...(person.actors ?? [])];
 }
 
 /** Matching looks at issuer and claims alone. */

@@ -7,7 +7,7 @@ import { newId } from '../runtime.ts';
 import type { Unit } from '../store/commit.ts';
 import { lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
 import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
-import { actorOf, type Broker, instant } from './broker.ts';
+import { actorOf, type Broker, instant, names } from './broker.ts';
 import { committed } from './lease.ts';
 import { evidenceOf } from './open.ts';
 import type { Refusal } from './refusal.ts';
@@ -22,7 +22,8 @@ export interface Approved {
 
 /**
  * Between policy's yes and the intent: where the grant asks for approval, an opening redeems a request that has it, or
- * makes one and waits. The request is used up in the commit of the intent, so that it opens one task.
+ * makes one and waits. Asking again in the same words is asking for the same. The request is used up in the commit of
+ * the intent, so that it opens one task.
  */
 export async function approvalGate(
   broker: Broker,
@@ -40,13 +41,19 @@ export async function approvalGate(
   }
   const by = personOf(caller);
   const asked = askedOf(ask, decision);
-  const digest = digestJson([by.issuer, by.subject, decision.grant, asked as unknown as Json]);
-  if (ask.request === undefined)
-    return awaitApproval(broker, caller, decision.grant, asked, digest, rule.lapseSeconds);
-  const request = await readRequest(broker.database, ask.request);
-  if (request === null || !isIdentity(request.requester, by))
-    return denied('there is no such request of his');
+  const actors = names(by.actors ?? []);
+  const digest = digestJson([by.issuer, by.subject, actors, decision.grant, asked as unknown as Json]);
+  const named = ask.request !== undefined;
+  const request = await (ask.request === undefined
+    ? openRequestFor(broker.database, digest)
+    : readRequest(broker.database, ask.request));
   const now = broker.runtime.now();
+  if (named && (request === null || !isIdentity(request.requester, by)))
+    return denied('there is no such request of his');
+  if (request === null || (!named && !isOpen(request, now))) {
+    if (request !== null) await expire(broker, request);
+    return makeRequest(broker, caller, decision.grant, asked, digest, rule.lapseSeconds);
+  }
   if (request.state === 'pending' && isOpen(request, now)) return awaiting(broker, request);
   const court = { rule, people: broker.people };
   const redeemed = redeem(court, request, { digest, by, taskId, now });
@@ -65,8 +72,8 @@ export async function approvalGate(
   });
 }
 
-/** The request for exactly this, made now unless it waits already. */
-async function awaitApproval(
+/** Asks for approval of exactly this. */
+async function makeRequest(
   broker: Broker,
   caller: Caller & { readonly kind: 'principal' },
   grant: string,
@@ -74,11 +81,8 @@ async function awaitApproval(
   digest: string,
   lapseSeconds: number,
 ): Promise<Result<never, Refusal>> {
-  const { database, runtime } = broker;
+  const { runtime } = broker;
   const now = runtime.now();
-  const earlier = await openRequestFor(database, digest);
-  if (earlier !== null && isOpen(earlier, now)) return awaiting(broker, earlier);
-  if (earlier !== null) await expire(broker, earlier);
   const requester = personOf(caller);
   const request: RequestRow = {
     id: newId(runtime),
@@ -176,8 +180,13 @@ export function maySee(
   );
 }
 
+/** Who asks or approves, with whoever acts for him: all of them are barred from approving what he asks. */
 export function personOf({ principal }: Caller & { readonly kind: 'principal' }): Person {
-  return { issuer: principal.issuer, subject: principal.subject, claims: principal.claims };
+  const { issuer, subject, claims, actors = [] } = principal;
+  const party = (one: Person): Person => ({ issuer: one.issuer, subject: one.subject, claims: one.claims });
+  return actors.length === 0
+    ? { issuer, subject, claims }
+    : { issuer, subject, claims, actors: actors.map(party) };
 }
 
 /** Exactly what is asked, as policy reads it at this version of the grant: an edit of either is another request. */

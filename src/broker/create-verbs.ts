@@ -2,6 +2,7 @@ import { isStorable, type Json } from '../json.ts';
 import type { Broker } from './broker.ts';
 import { availableGrants, explain } from './explain.ts';
 import { identify } from './identify.ts';
+import { introspect } from './introspect.ts';
 import { kill, liftBlock, listBlocks, readKill } from './kill.ts';
 import { addCredentials, openTask } from './open.ts';
 import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts';
@@ -24,7 +25,7 @@ export function createVerbs(broker: Broker): Verbs {
     });
   }
   return {
-    identify: (evidence, request) => identify(broker, evidence, request),
+    identify: (evidence, request, presented) => identify(broker, evidence, request, presented),
     openTask: (caller, ask) => storable(caller, 'open-task', ask, () => openTask(broker, caller, ask)),
     addCredentials: (caller, taskId, ask) =>
       storable(caller, 'add-credentials', [taskId, ask], () => addCredentials(broker, caller, taskId, ask)),
@@ -34,6 +35,8 @@ export function createVerbs(broker: Broker): Verbs {
       storable(caller, 'complete-task', taskId, () => completeTask(broker, caller, taskId, exitStatus)),
     readTask: (caller, taskId) =>
       storable(caller, 'read-task', taskId, () => readTask(broker, caller, taskId)),
+    introspect: (caller, token) =>
+      storable(caller, 'introspect', token, () => introspect(broker, caller, token)),
     listTasks: (caller, filter, page) =>
       storable(caller, 'read-tasks', [filter, page], () => listTasks(broker, caller, filter, page)),
     readLease: (caller, leaseId) =>

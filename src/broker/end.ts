@@ -16,27 +16,38 @@ export interface TaskEnd {
   readonly actor: Actor;
   /** Asked of the task as it stands; when it says no, nothing is done. */
   readonly stillHolds?: (task: TaskRow, now: number) => boolean;
+  /** The task as the caller has just read it: spares reading it again, unless somebody changed it since. */
+  readonly seen?: TaskRow;
   /** A lease of the task that is due, and that the caller has claimed. */
   readonly claimed?: LeaseRow;
   /** Ends nothing at a target: the leases are due at once for the reaper. */
   readonly leaveToReaper?: boolean;
 }
 
+/** A task that was ended, with its leases. */
+export interface EndedTask {
+  readonly task: TaskRow;
+  readonly leases: readonly LeaseRow[];
+}
+
 /**
  * Ends a task and begins to end its leases, in one commit; then ends them at their targets. Resolves when that was
- * tried once: what is not ended by then is the reaper's. Calling it for a task that has ended changes nothing.
- * Throws `store-conflict` when others changed the task or its leases every time: it then stands as it was.
+ * tried once: what is not ended by then is the reaper's. Answers the task and its leases as they then stand, or null
+ * when nothing was done: the task had ended, is not there, or `stillHolds` said no. Throws `store-conflict` when
+ * others changed the task or its leases every time: it then stands as it was.
  */
-export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<void> {
+export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<EndedTask | null> {
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
-    const task = await readTask(broker.database, taskId);
-    if (task === null || task.state === 'ended') return;
+    const task = attempt === 0 && end.seen ? end.seen : await readTask(broker.database, taskId);
+    if (task === null || task.state === 'ended') return null;
     const now = broker.runtime.now();
-    if (end.stillHolds && !end.stillHolds(task, now)) return;
+    if (end.stillHolds && !end.stillHolds(task, now)) return null;
     // A kill came first, if it did: its reason stands.
     const reason = task.endReason ?? end.reason;
-    const leases = (await leasesOfTask(broker.database, taskId)).filter(isUnended);
-    const begun = leases.map((lease) => beginEnding(broker, lease, reason, now, holdOn(lease, end)));
+    const leases = await leasesOfTask(broker.database, taskId);
+    const begun = leases
+      .filter(isUnended)
+      .map((lease) => beginEnding(broker, lease, reason, now, holdOn(lease, end)));
     const ended: TaskRow = {
       ...task,
       state: 'ended',
@@ -61,9 +72,11 @@ export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Pro
     if (!result.ok) continue;
     // Durable: the task has ended, its leases are ending and due. From here on the reaper could do all of it.
     if (end.leaveToReaper) broker.wakeReaper();
-    const ours = begun.map(committed).filter(isOurs);
-    await Promise.all(ours.map((lease) => settle(broker, lease)));
-    return;
+    const settled = await Promise.all(
+      begun.map(committed).map((lease) => (isOurs(lease) ? settle(broker, lease) : lease)),
+    );
+    const after = new Map(settled.map((lease) => [lease.id, lease]));
+    return { task: committed(ended), leases: leases.map((lease) => after.get(lease.id) ?? lease) };
   }
   throw neverItsTurn(`task "${taskId}"`);
 }
@@ -95,17 +108,20 @@ export async function endLease(
 }
 
 /**
- * Waits for work that goes on by itself, but no longer than a caller can be kept. Its failure is the caller's while
- * he waits, and the log's afterwards.
+ * Waits for work that goes on by itself, but no longer than a caller can be kept: its answer, or undefined when the
+ * wait was over first. Its failure is the caller's while he waits, and the log's afterwards.
  */
-export async function waitAtMost(broker: Broker, work: Promise<unknown>): Promise<void> {
+export async function waitAtMost<T>(broker: Broker, work: Promise<T>): Promise<T | undefined> {
   const waited = new AbortController();
-  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).catch(() => {});
+  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).then(
+    () => undefined,
+    () => undefined,
+  );
   work.catch((error: unknown) => {
     if (waited.signal.aborted) broker.log.error({ err: error }, 'ending failed while nobody waited');
   });
   try {
-    await Promise.race([work, limit]);
+    return await Promise.race([work, limit]);
   } finally {
     waited.abort();
   }

@@ -11,11 +11,13 @@ import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { approvalGate } from './approval.ts';
-import { actorOf, type Broker, instant, principalOf } from './broker.ts';
+import { actorOf, type Broker, instant, names, principalOf } from './broker.ts';
+import { actorsFor, proofFor } from './delegation.ts';
 import { endLease, endTask, waitAtMost } from './end.ts';
-import { newTaskToken } from './identify.ts';
+import { identifyActor, newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
+import { confirmationOf } from './possession.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { repeatTask } from './repeat.ts';
@@ -31,15 +33,24 @@ const REQUEST = 'open-task';
  */
 export async function openTask(
   broker: Broker,
-  caller: Caller,
-  ask: OpenTask,
+  presenter: Caller,
+  { actor, ...ask }: OpenTask,
 ): Promise<Result<OpenedTask, Refusal>> {
-  const no = (refusal: Refusal) => refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
-  if (caller.kind !== 'principal') {
-    return no({ reason: 'not-allowed', detail: 'A task was asked for with the token of another task' });
+  const noTo = (caller: Caller) => (refusal: Refusal) =>
+    refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
+  if (presenter.kind !== 'principal') {
+    return noTo(presenter)({
+      reason: 'not-allowed',
+      detail: 'A task was asked for with the token of another task',
+    });
   }
+  const acting = actor === undefined ? ok(presenter) : await identifyActor(broker, presenter, actor);
+  if (!acting.ok) return noTo(presenter)({ reason: 'unauthenticated', detail: acting.error });
+  const caller = acting.value;
+  const no = noTo(caller);
   const now = broker.runtime.now();
-  const requestDigest = digestJson({ ...ask, idempotencyKey: null } as unknown as Json);
+  const cnf = confirmationOf(caller);
+  const requestDigest = digestJson({ ...ask, idempotencyKey: null, ...(cnf && { cnf }) } as unknown as Json);
   const idempotencyKey = idempotencyKeyOf(caller, ask.idempotencyKey);
 
   const earlier =
@@ -77,6 +88,7 @@ export async function openTask(
     subject: principal.subject,
     principal,
     tokenHash: hash,
+    cnf,
     sealedToken: seal.value === null ? null : await seal.value(token),
     publicKey: ask.publicKey,
     idempotencyKey,
@@ -109,7 +121,9 @@ export async function openTask(
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
           claims: decision.claims,
-          proof: { method: principal.proof.method, evidence: principal.proof.evidenceHash },
+          proof: proofFor(principal.proof),
+          ...(decision.actors === undefined ? {} : { actors: actorsFor(principal, decision.actors) }),
+          ...(cnf && { boundTo: { ...cnf } }),
           request: requestDigest,
         },
       },
@@ -366,7 +380,7 @@ async function mintAll(
   leases: readonly LeaseRow[],
   targets: ReadonlyMap<string, LiveTarget>,
   seal: Seal | null,
-  undo: (reason: 'mint-failed' | 'abandoned') => Promise<void>,
+  undo: (reason: 'mint-failed' | 'abandoned') => Promise<unknown>,
 ): Promise<Result<readonly IssuedCredential[], Refusal>> {
   const answers = await Promise.allSettled(
     leases.map(async (lease) => {
@@ -422,17 +436,26 @@ function quotasOf(decision: Decision, leases: number, taskGrant: TaskGrantRow | 
   return uses;
 }
 
-/** Records the use of evidence that may be used once, bound to this request so that its own retry passes. */
+/** Records the use of all evidence that may be used once, bound to this request so that its own retry passes. */
 export function evidenceOf(caller: Caller, usedFor: string): Pick<Unit, 'evidence'> {
-  const once = caller.kind === 'principal' ? caller.principal.proof.singleUse : undefined;
-  return once === undefined ? {} : { evidence: { id: once.id, usedFor, keepUntil: once.until } };
+  if (caller.kind !== 'principal') return {};
+  const { principal, possession } = caller;
+  const uses = [
+    principal.proof.singleUse,
+    ...(principal.actors ?? []).map((actor) => actor.proof?.singleUse),
+    possession?.singleUse,
+  ];
+  const evidence = uses.flatMap((once) => (once ? [{ id: once.id, usedFor, keepUntil: once.until }] : []));
+  return evidence.length === 0 ? {} : { evidence };
 }
 
 function idempotencyKeyOf(
   caller: Caller & { readonly kind: 'principal' },
   key: string | null,
 ): string | null {
-  return key === null ? null : digestJson([caller.principal.issuer, caller.principal.subject, key]);
+  if (key === null) return null;
+  const { issuer, subject, actors } = caller.principal;
+  return digestJson([issuer, subject, ...(actors === undefined ? [] : [names(actors)]), key]);
 }
 
 export function conflictRefusal(conflict: Conflict): Refusal {

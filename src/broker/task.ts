@@ -63,7 +63,10 @@ export async function completeTask(
   const allowed = caller.kind === 'task' ? caller.task.id === taskId : caller.roles.has('operator');
   if (!allowed) return notTheirs(broker, caller, taskId, 'complete-task');
   const reason = caller.kind === 'task' ? 'completed' : 'revoked';
-  await waitAtMost(broker, endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller) }));
+  const seen = caller.kind === 'task' ? { seen: caller.task } : {};
+  const work = endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller), ...seen });
+  const ended = await waitAtMost(broker, work);
+  if (ended) return ok(ended);
   const task = await readTask(broker.database, taskId);
   if (task === null) return notTheirs(broker, caller, taskId, 'complete-task');
   // The wait was over before the store had it: he must not believe that it has ended.

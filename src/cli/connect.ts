@@ -21,7 +21,8 @@ export function connect(
   {
     token = identityToken(io, options),
     maxAttempts,
-  }: { token?: () => Promise<string>; maxAttempts?: number } = {},
+    dpop,
+  }: { token?: () => Promise<string>; maxAttempts?: number; dpop?: true } = {},
 ): Client {
   const url = options.url ?? io.env.HALLPASS_URL;
   if (!url) throw new UsageError('Cannot tell where the broker is: give --url or set HALLPASS_URL');
@@ -32,6 +33,7 @@ export function connect(
       fetch: io.runtime.fetch,
       sleep: io.runtime.sleep,
       ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      ...(dpop ? { dpop } : {}),
       ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
     });
   } catch (error) {

@@ -20,13 +20,23 @@ import type {
   TasksQuery,
   TaskWithLeases,
 } from '../http/contract.ts';
+import { createProofKey } from './dpop.ts';
 import { createSealKey } from './sealed.ts';
-import { completeTask, openedHandle, type TaskHandle } from './task.ts';
-import { type Call, createTransport, type TransportOptions, waitFor } from './transport.ts';
+import { completeTask, createHandle, type KnownTask, openedHandle, type TaskHandle } from './task.ts';
+import { type Call, createTransport, type Transport, type TransportOptions } from './transport.ts';
+import { waitFor } from './wait.ts';
+
+// What a service imports as `hallpass/client` is here, in one place.
+export type { Lease, OpenTaskRequest, Secret, Task, TaskWithLeases } from '../http/contract.ts';
+export { type KeepEvent, type KeepOptions, type Kept, keepTask } from './keep.ts';
+export { HallpassProblem, HallpassUnreachable } from './problem.ts';
+export type { Credential, TaskHandle } from './task.ts';
 
 export interface ClientOptions extends TransportOptions {
   /** Proves who calls. Asked for each attempt, so that it is always fresh. */
   readonly token: () => Promise<string>;
+  /** Binds each task's token to a key that never leaves this process: a stolen token is then useless. `url` must be the broker's own name for itself. */
+  readonly dpop?: true;
 }
 
 export interface OpenOptions {
@@ -44,6 +54,8 @@ export interface OpenOptions {
 export interface Client {
   /** Opens a task. The secrets come sealed for a key of this call, so that repeating it is safe. */
   openTask(request: Omit<OpenTaskRequest, 'public_key'>, options?: OpenOptions): Promise<TaskHandle>;
+  /** The handle of a task that another process opened: to beat, renew and complete. It reads no fresh secrets. */
+  resumeTask(known: KnownTask): TaskHandle;
   completeTask(id: string, exitStatus?: number): Promise<TaskWithLeases>;
   readTask(id: string): Promise<TaskWithLeases>;
   listTasks(query?: TasksQuery): Promise<TaskPage>;
@@ -71,7 +83,7 @@ export interface Client {
 /** A client of one broker for one identity. Holds no connection of its own. */
 export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options);
-  const { token, sleep = waitFor } = options;
+  const { token, dpop, sleep = waitFor } = options;
   const get = <T>(path: string, query: Call['query'] = {}) =>
     transport<T>({ method: 'GET', path, query, token, repeat: 'always' });
   const post = <T>(path: string, body: unknown, repeat: Call['repeat']) =>
@@ -85,6 +97,7 @@ export function createClient(options: ClientOptions): Client {
       { idempotencyKey = crypto.randomUUID(), unsealed = false, signal, onAwaiting } = {},
     ) {
       const key = unsealed ? null : await createSealKey();
+      const proof = dpop ? await createProofKey() : undefined;
       const open = (body: OpenTaskRequest, name: string) =>
         transport<OpenTaskResponse | AwaitingApproval>({
           method: 'POST',
@@ -92,6 +105,7 @@ export function createClient(options: ClientOptions): Client {
           body: key ? { ...body, public_key: key.publicKey } : body,
           headers: { 'idempotency-key': name },
           token,
+          proof,
           repeat: 'always',
           signal,
         });
@@ -103,8 +117,10 @@ export function createClient(options: ClientOptions): Client {
         if (answer.request.state === 'pending') await sleep(answer.interval * 1000, signal);
         answer = await open({ ...request, request: id }, `${idempotencyKey.slice(0, 150)}.${id}`);
       }
-      return openedHandle(transport, answer, key);
+      const bound: Transport = proof ? (call) => transport({ ...call, proof, bound: true }) : transport;
+      return openedHandle(bound, answer, key);
     },
+    resumeTask: (known) => createHandle(transport, known, null),
     completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
     readTask: (id) => get(`/v1/tasks/${at(id)}`),
     listTasks: (query) => get('/v1/tasks', query),

@@ -8,8 +8,10 @@ import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResp
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
+import { addIssuerRoutes, type PublishedIssuer } from './routes/issuer.ts';
 import { addKillRoutes } from './routes/kills.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
+import { addOAuthRoutes } from './routes/oauth.ts';
 import { addRequestRoutes } from './routes/requests.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
@@ -19,17 +21,31 @@ export interface AppOptions {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
+  /** The broker as an issuer, where it has signing keys. */
+  readonly issuer?: PublishedIssuer;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
 
 /** The whole HTTP border. It holds nothing between requests but the rate bounds. */
-export function createApp({ verbs, runtime, limits, log, metrics, ready, version }: AppOptions): App {
+export function createApp({
+  verbs,
+  runtime,
+  limits,
+  url,
+  log,
+  metrics,
+  ready,
+  version,
+  issuer,
+}: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
     app,
@@ -37,6 +53,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
     runtime,
     requestIds: createRequestIds(runtime),
     limits,
+    url,
     log,
     metrics,
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
@@ -50,7 +67,9 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addRequestRoutes(border);
   addKillRoutes(border);
   addAuditRoutes(border);
+  addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
+  if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

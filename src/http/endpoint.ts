@@ -7,6 +7,7 @@ import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
 import type { Runtime } from '../runtime.ts';
 import { readJsonBody } from './body.ts';
+import { clientCertificate } from './client-certificate.ts';
 import { emptyRequest, idempotencyKey, idParams, type ProblemCode } from './contract.ts';
 import { describeEndpoint } from './describe.ts';
 import type { HttpLimits } from './limits.ts';
@@ -18,6 +19,7 @@ import {
   observed,
   problemResponse,
 } from './observe.ts';
+import { besideToken, presentedBy } from './presented.ts';
 import { addressKey, type RateBound } from './rate.ts';
 import { type Fault, refusalFault } from './wire.ts';
 
@@ -27,6 +29,8 @@ export interface Border extends Observer {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly perAddress: RateBound;
   readonly perCaller: RateBound;
   /** What is being served now. */
@@ -95,7 +99,7 @@ export function addEndpoint<Query extends ZodObject, Body extends ZodObject>(
 }
 
 /** Takes a place among the requests in flight; the value gives it back. */
-function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
+export function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
   const { inFlight, limits } = border;
   const full =
     inFlight.requests >= limits.maxInFlight || (mints && inFlight.mints >= limits.maxInFlightMints);
@@ -126,20 +130,32 @@ async function answer<Query extends ZodObject, Body extends ZodObject>(
   return jsonResponse(reply.value.status, reply.value.json, exchange);
 }
 
-// RFC 6750 section 2.1. The length is bounded by the server's header limit.
-const BEARER = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
-
-async function authenticate(
+/** Who sends a request, by the token in its header, and what proves that the token is his. */
+export async function authenticate(
   border: Border,
   operation: string,
   c: Context<HttpEnv>,
   exchange: Exchange,
 ): Promise<Result<Caller, Fault>> {
-  const token = BEARER.exec(c.req.raw.headers.get('authorization') ?? '')?.[1];
-  if (!token) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
-  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation);
+  const identified = await identify(border, operation, c);
+  if (identified === null) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
   if (!identified.ok) return err(refusalFault(identified.error));
-  const caller = identified.value;
+  return admit(border, identified.value, exchange);
+}
+
+/** Whom the token names, or else the certificate that the client proved to hold; null when there is neither. */
+async function identify({ verbs }: Border, operation: string, c: Context<HttpEnv>) {
+  const presented = presentedBy(c);
+  if (presented !== null) {
+    const { token, ...beside } = presented;
+    return verbs.identify({ kind: 'bearer', token }, operation, beside);
+  }
+  const certificate = clientCertificate(c.env?.incoming?.socket);
+  return certificate && verbs.identify(certificate, operation, besideToken(c));
+}
+
+/** Lets a caller in who is known now: names him in the access log, and bounds how often he calls. */
+export function admit(border: Border, caller: Caller, exchange: Exchange): Result<Caller, Fault> {
   const { issuer, subject } = caller.kind === 'task' ? caller.task.principal : caller.principal;
   exchange.caller = caller.kind === 'task' ? { issuer, subject, task: caller.task.id } : { issuer, subject };
   // A task has a bucket of its own: a busy scheduler's tasks can always beat and end.

@@ -64,6 +64,10 @@ export function taskJson(row: TaskRow): contract.Task {
     purpose: row.purpose,
     parameters: mutableRecord(row.parameters),
     identity: { issuer: row.principal.issuer, subject: row.principal.subject },
+    ...(row.principal.actors === undefined
+      ? {}
+      : { actors: row.principal.actors.map(({ issuer, subject }) => ({ issuer, subject })) }),
+    ...(row.cnf === null ? {} : { cnf: row.cnf }),
     state: row.state,
     opened_at: instant(row.openedAt),
     expires_at: instant(row.expiresAt),
@@ -113,7 +117,11 @@ export function availableGrantJson(grant: AvailableGrant): contract.AvailableGra
 
 export function explanationJson(explanation: Explanation): contract.Explanation {
   return {
-    identity: explanation.identity,
+    identity: explanation.identity && {
+      issuer: explanation.identity.issuer,
+      subject: explanation.identity.subject,
+      ...(explanation.identity.actors === undefined ? {} : { actors: [...explanation.identity.actors] }),
+    },
     token: explanation.token,
     grants: explanation.grants.map(({ grant, allowed, checks }) => ({
       grant,

@@ -22,7 +22,8 @@ export interface Unit {
   readonly changedTask?: TaskRow;
   readonly newLeases?: readonly LeaseRow[];
   readonly changedLeases?: readonly LeaseRow[];
-  readonly evidence?: EvidenceUse;
+  /** No two of them with the same id. */
+  readonly evidence?: readonly EvidenceUse[];
   readonly quotas?: readonly QuotaUse[];
   readonly newTaskGrant?: TaskGrantRow;
   readonly newRequest?: RequestRow;
@@ -166,7 +167,7 @@ function keysOf(unit: Unit): readonly string[] {
   const keys = (unit.changedLeases ?? []).map((lease) => lease.id);
   if (unit.changedTask) keys.push(unit.changedTask.id);
   if (unit.newTask?.idempotencyKey) keys.push(unit.newTask.idempotencyKey);
-  if (unit.evidence) keys.push(unit.evidence.id);
+  for (const { id } of unit.evidence ?? []) keys.push(id);
   if (unit.newRequest) keys.push(unit.newRequest.digest);
   if (unit.changedRequest) keys.push(unit.changedRequest.id);
   return keys;
@@ -227,9 +228,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
   const newRequests: unknown[] = [];
   const changedRequests: unknown[] = [];
   for (const [unit, { unit: content }] of group.entries()) {
-    if (content.evidence) {
-      evidence.push({ unit, ...content.evidence, keepUntil: instant(content.evidence.keepUntil) });
-    }
+    for (const use of content.evidence ?? [])
+      evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
     if (content.newTask) newTasks.push(taskRecord(unit, content.newTask));
     if (content.changedTask) changedTasks.push(taskChange(unit, content.changedTask));
     for (const lease of content.newLeases ?? []) newLeases.push(leaseRecord(unit, lease));

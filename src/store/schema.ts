@@ -1,6 +1,6 @@
 import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
 import type { EndReason, Outcome } from '../audit/event.ts';
-import type { Principal } from '../identity/attestor.ts';
+import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import type { RequestRow } from './rows.ts';
 
@@ -38,6 +38,7 @@ export const task = pgTable('task', {
   endedAt: instant('ended_at'),
   endReason: text('end_reason').$type<EndReason>(),
   exitStatus: integer('exit_status'),
+  cnf: jsonb().$type<Confirmation>(),
 });
 
 export const lease = pgTable('lease', {
@@ -137,4 +138,14 @@ export const approvalRequest = pgTable('approval_request', {
   expiresAt: instant('expires_at').notNull(),
   reason: text(),
   taskId: text('task_id'),
+});
+
+export const signingKey = pgTable('signing_key', {
+  kid: text().primaryKey(),
+  algorithm: text().$type<'ES256' | 'RS256'>().notNull(),
+  generation: integer().notNull(),
+  publicKey: jsonb('public_key').$type<Json>().notNull(),
+  sealed: text().notNull(),
+  createdAt: instant('created_at').notNull(),
+  signsFrom: instant('signs_from').notNull(),
 });

@@ -140,6 +140,14 @@ test('redeem: no interleaving mints without approvals that count, of exactly tha
   expect(minted).toBeGreaterThan(20);
 });
 
+test('approve: whoever acts for the requester does not approve his request', () => {
+  const court = courtOf([1], Array(6).fill(true));
+  const request = { ...fresh(0, 1_000), requester: { ...person(0), actors: [person(1)] } };
+  const by = (n: number) => approve(court, request, { by: person(n), at: 1_001, ttlSeconds: null }, DIGEST);
+  // 5 is another identity of 1.
+  expect([0, 4, 1, 5, 2].map((n) => by(n).ok)).toEqual([false, false, false, false, true]);
+});
+
 test.each([
   [{ stages: [] }, 'Write at least one stage'],
   [{ stages: [{ from: [{ issuer: 'ci', claims: { a: 'b' } }], approvals: 0 }] }, 'Write 1 or more'],

@@ -73,6 +73,26 @@ test('approval: nothing is minted before it is given, and then once', async () =
   expect(kinds).toEqual(['request.created', 'request.approved', 'request.redeemed', 'request.refused']);
 });
 
+test('approval: asking again in the same words redeems what was approved, for clients that can name no request', async () => {
+  const view = await request();
+  value(await approve(view, dba));
+  const opened = value(await hallpass.verbs.openTask(asker, ASK));
+  const after = value(await hallpass.verbs.readRequest(asker, view.request.id));
+  expect(after.request).toMatchObject({ state: 'redeemed', taskId: opened.task.id });
+  expect((await request()).request.id).not.toBe(view.request.id);
+});
+
+test('approval: whoever acts for another approves neither his request nor through him', async () => {
+  const delegated = (subject: string, claims: Readonly<Record<string, Json>>, actor: Caller): Caller => {
+    const caller = person(subject, claims);
+    if (caller.kind !== 'principal' || actor.kind !== 'principal') throw new Error('a principal');
+    return { ...caller, principal: { ...caller.principal, actors: [actor.principal] } };
+  };
+  const view = await request();
+  expect(reason(await approve(view, delegated('boss', { team: 'dba' }, dba)))).toBe('not-allowed');
+  value(await approve(view, dba));
+});
+
 test('approval: redeeming at once at two brokers opens one task', async () => {
   const other = await stage.start({ grants: grantOf(ONE) });
   const view = await request();

@@ -61,7 +61,7 @@ export class FakeVerbs implements Verbs {
   async identify(...args: Parameters<Verbs['identify']>) {
     const refusal = await this.begin('identify', ...args);
     if (refusal) return err(refusal);
-    const caller = this.callers.get(args[0].token);
+    const caller = this.callers.get(args[0].kind === 'bearer' ? args[0].token : '');
     return caller
       ? ok(caller)
       : err<Refusal>({ reason: 'unauthenticated', detail: 'nobody knows this token' });
@@ -122,6 +122,13 @@ export class FakeVerbs implements Verbs {
     const task = this.tasks.get(taskId);
     if (!task) return err<Refusal>({ reason: 'not-found', detail: taskId });
     return ok({ task, leases: this.leasesOf(taskId) });
+  }
+
+  async introspect(...[caller, token]: Parameters<Verbs['introspect']>) {
+    const refusal = await this.begin('introspect', caller, token);
+    if (refusal) return err(refusal);
+    const holder = this.callers.get(token);
+    return ok(holder?.kind === 'task' ? { task: holder.task, leases: this.leasesOf(holder.task.id) } : null);
   }
 
   async listTasks(...args: Parameters<Verbs['listTasks']>) {
@@ -421,6 +428,7 @@ export class FakeVerbs implements Verbs {
       endedAt: null,
       endReason: null,
       exitStatus: null,
+      cnf: null,
     };
     this.tasks.set(task.id, task);
     return task;

@@ -46,7 +46,7 @@ beforeEach(() => {
 
 /** Adds the next migration to the directory. */
 function add(sql: string, name = 'more'): string {
-  const number = Number(readdirSync(directory).sort().at(-1)?.slice(0, 4)) + 1;
+  const number = 1 + Math.max(...readdirSync(directory).map((file) => Number(file.slice(0, 4))));
   const path = join(directory, `${String(number).padStart(4, '0')}_${name}.sql`);
   writeFileSync(path, sql);
   return path;
@@ -68,10 +68,10 @@ for (const [name, create] of Object.entries(stores)) {
       await migrate(database, directory);
       await migrate(database, directory);
       const first = await applied(database);
+      const last = first.at(-1) ?? 0;
       add('create table extra (id integer)');
       add('alter table extra add column name text');
       await migrate(database, directory);
-      const last = first.at(-1) ?? 0;
       expect(await applied(database)).toEqual([...first, last + 1, last + 2]);
       await store.close();
     });

@@ -53,6 +53,9 @@ export function addTaskRoutes(border: Border): void {
         ...(body.request === undefined ? {} : { request: body.request }),
         publicKey: body.public_key ?? null,
         idempotencyKey,
+        ...(body.actor_token === undefined
+          ? {}
+          : { actor: { kind: 'bearer' as const, token: body.actor_token } }),
       });
       if (!opened.ok && opened.error.reason === 'awaiting-approval')
         return ok({ status: 202, json: awaitingJson(opened.error.view) });
