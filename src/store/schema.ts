@@ -90,7 +90,7 @@ export const quota = pgTable('quota', {
 });
 
 export const auditEvent = pgTable('audit_event', {
-  seq: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  seq: bigint({ mode: 'number' }).notNull(),
   id: text().notNull(),
   at: instant().notNull(),
   kind: text().notNull(),
@@ -100,5 +100,12 @@ export const auditEvent = pgTable('audit_event', {
   target: text(),
   issuer: text(),
   subject: text(),
+  outcome: text(),
   body: text().notNull(),
+});
+
+export const logLeaf = pgTable('log_leaf', {
+  index: bigint({ mode: 'number' }).primaryKey(),
+  seq: bigint({ mode: 'number' }).notNull(),
+  at: instant().notNull(),
 });
