@@ -29,6 +29,11 @@ export interface Tile {
   readonly width: number;
 }
 
+/** A tile of hashes. */
+export interface HashTile extends Tile {
+  readonly level: number;
+}
+
 /** The path of a tile below the log's prefix, for instance `tile/0/x001/234.p/17`. */
 export function tilePath({ level, n, width }: Tile): string {
   const digits = String(n).padStart(Math.ceil(String(n).length / 3) * 3, '0');
@@ -67,8 +72,8 @@ export function widthIn(size: number, level: number | 'entries', n: number): num
 }
 
 /** The tiles at the right edge of a tree, lowest first: those that appending to it goes on with. */
-export function edgeTiles(size: number): Tile[] {
-  const tiles: Tile[] = [];
+export function edgeTiles(size: number): HashTile[] {
+  const tiles: HashTile[] = [];
   for (let level = 0; levelWidth(size, level) > 0; level++) {
     const hashes = levelWidth(size, level);
     const n = Math.floor(hashes / TILE_WIDTH);
@@ -86,8 +91,8 @@ function placeOf({ level, index }: Node): { level: number; n: number; start: num
 }
 
 /** The tiles that hold the hashes of these ranges in a tree of this size, each once. */
-export function tilesFor(ranges: readonly Range[], size: number): Tile[] {
-  const tiles = new Map<string, Tile>();
+export function tilesFor(ranges: readonly Range[], size: number): HashTile[] {
+  const tiles = new Map<string, HashTile>();
   for (const node of ranges.flatMap(perfectNodes)) {
     const { level, n } = placeOf(node);
     const tile = { level, n, width: widthIn(size, level, n) };
