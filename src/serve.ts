@@ -3,6 +3,7 @@ import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
+import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
@@ -17,7 +18,10 @@ import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
+import { preparePartitions } from './sequencer/sequencer.ts';
+import { startSequencer } from './sequencer/start.ts';
 import { createCommitter } from './store/commit.ts';
+import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { databaseClock, installationMark } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
@@ -80,6 +84,8 @@ async function startOver(
   await refuseForgottenTargets(database, config);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  // Before the first event, so that it lies in its month.
+  await preparePartitions(database, runtime.now(), log);
   let wakeReaper = () => {};
   const broker = await composeBroker(database, config, runtime, log, registry, () => wakeReaper());
   const reaper = createReaper(broker);
@@ -94,15 +100,22 @@ async function startOver(
       },
     ],
   });
+  await logConfiguration(broker, config);
   // What fell due while nobody ran is ended before anything new is issued.
   while ((await reaper.tick()) > 0);
 
+  const sequencer = await startSequencer(broker, {
+    url: config.broker.url,
+    logKey: config.audit.logKey,
+    stateDirectory: config.broker.stateDirectory,
+  });
   const stopping = new AbortController();
   watchLateness(broker, registry);
   const loops = [
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
+    sequencer?.run(stopping.signal),
   ];
   const server = await listen(broker, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
@@ -113,10 +126,19 @@ async function startOver(
       if (cut > 0) log.warn({ requests: cut }, 'requests were cut; their leases end by themselves');
       stopping.abort();
       await Promise.all(loops);
+      await sequencer?.drain();
       await Promise.all([...broker.targets.values()].map(({ target }) => target.close()));
       await database.close();
     },
   };
+}
+
+/** Says in the log what the configuration changed, before anything is decided by it. */
+async function logConfiguration({ database, committer, runtime }: Broker, config: Config): Promise<void> {
+  const event = configurationEvent(await readConfiguration(database), config);
+  if (event === null) return;
+  await committer.commit({ events: [event] });
+  await storeConfiguration(database, config, runtime.now());
 }
 
 /** A target that still holds live leases cannot be left out: nobody could end them (facts of others, 43). */
@@ -159,6 +181,7 @@ async function composeBroker(
     grants: config.grants,
     targets,
     access: config.access,
+    sensitiveClaims: new Set(config.audit.sensitiveClaims),
     mark,
     limits,
     log,
@@ -215,6 +238,7 @@ async function listen(
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),
     version,
+    transparency: createLogVerbs(broker, config.audit.isPublic),
   });
   return startServer({
     app,

@@ -19,6 +19,8 @@ export interface Broker {
   readonly grants: ReadonlyMap<string, Grant>;
   readonly targets: ReadonlyMap<string, LiveTarget>;
   readonly access: readonly AccessRule[];
+  /** Claims whose values the log keeps as hashes. */
+  readonly sensitiveClaims?: ReadonlySet<string>;
   /** How the names of all our credentials begin. */
   readonly mark: string;
   readonly limits: BrokerLimits;

@@ -1,3 +1,4 @@
+import { redactClaims } from '../audit/redact.ts';
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
@@ -23,6 +24,7 @@ import type { LiveTarget } from './targets.ts';
 import type { Caller, IssuedCredential, OpenedTask, OpenTask } from './verbs.ts';
 
 const REQUEST = 'open-task';
+const NO_CLAIMS: ReadonlySet<string> = new Set();
 
 /**
  * Opens a task and issues its credentials: decide, commit the intent, mint, commit, hand out. Nothing is asked of a
@@ -101,7 +103,7 @@ export async function openTask(
           parameters: task.parameters,
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
-          claims: decision.claims,
+          claims: redactClaims(decision.claims, broker.sensitiveClaims ?? NO_CLAIMS),
           proof: { method: principal.proof.method, evidence: principal.proof.evidenceHash },
           request: requestDigest,
         },

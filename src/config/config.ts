@@ -16,9 +16,19 @@ export interface Config {
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
   readonly access: readonly AccessRule[];
+  readonly audit: AuditConfig;
+  /** Digests of the parts of the configuration by their names, to tell what changed. Secrets are not in them. */
+  readonly parts: Readonly<Record<string, string>>;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
   /** What is allowed and not advised. */
   readonly warnings: readonly ConfigFault[];
+}
+
+export interface AuditConfig {
+  /** PEM; a secret. Null: made in the state directory. */
+  readonly logKey: string | null;
+  readonly isPublic: boolean;
+  readonly sensitiveClaims: readonly string[];
 }
 
 export interface BrokerConfig {

@@ -10,7 +10,7 @@ import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
 import { brokerConfig, databaseFaults } from './broker.ts';
-import type { Config, ConfiguredTarget, Kinds } from './config.ts';
+import type { AuditConfig, Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
@@ -116,7 +116,8 @@ async function build(
   }
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
-  const sections = readSections({ ...members, ...database?.value }, loading);
+  const audit = await expandSection(members, 'audit', loading);
+  const sections = readSections({ ...members, ...database?.value, ...audit?.value }, loading);
   const issuers = await loadIssuers(sections.issuers ?? {}, options.attestors, loading);
   const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
@@ -133,23 +134,53 @@ async function build(
       message: 'Somebody is an orchestrator, and no grant allows task_grants',
     });
   if (broker === null || sections.log === undefined) return null;
-  const shown = { ...members, ...database?.shown, issuers: issuers.shown, targets: targets.shown };
+  const shown = {
+    ...members,
+    ...database?.shown,
+    ...audit?.shown,
+    issuers: issuers.shown,
+    targets: targets.shown,
+  };
   return {
     path: options.path,
     digest: digestJson(shown),
+    parts: partsOf(shown),
     broker,
     database: sections.database ?? null,
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,
     access,
+    audit: auditConfig(sections.audit),
     log: sections.log,
   };
 }
 
+function auditConfig(raw: RawConfig['audit']): AuditConfig {
+  return {
+    logKey: raw?.log_key ?? null,
+    isPublic: raw?.public ?? false,
+    sensitiveClaims: raw?.sensitive_claims ?? [],
+  };
+}
+
+/** The digest of each named thing in the maps of the file, and of each other section. */
+function partsOf(shown: Members): Readonly<Record<string, string>> {
+  const parts: Record<string, string> = {};
+  for (const [section, value] of Object.entries(shown)) {
+    if (!NAMED.has(section) || value === null || typeof value !== 'object')
+      parts[section] = digestJson(value);
+    else for (const [name, member] of Object.entries(value)) parts[`${section}.${name}`] = digestJson(member);
+  }
+  return parts;
+}
+
+/** Sections that are maps of named things. */
+const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
+
 async function expandSection(
   raw: Members,
-  name: 'database',
+  name: 'database' | 'audit',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
+import type { LogVerbs } from '../broker/log.ts';
 import type { Verbs } from '../broker/verbs.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Border } from './endpoint.ts';
@@ -9,6 +10,7 @@ import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
+import { addLogRoutes } from './routes/log.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -22,12 +24,23 @@ export interface AppOptions {
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
+  /** The log as other people's tools read it; without it those routes are not there. */
+  readonly transparency?: LogVerbs;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
 
 /** The whole HTTP border. It holds nothing between requests but the rate bounds. */
-export function createApp({ verbs, runtime, limits, log, metrics, ready, version }: AppOptions): App {
+export function createApp({
+  verbs,
+  runtime,
+  limits,
+  log,
+  metrics,
+  ready,
+  version,
+  transparency,
+}: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
     app,
@@ -46,6 +59,7 @@ export function createApp({ verbs, runtime, limits, log, metrics, ready, version
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
   addAuditRoutes(border);
+  if (transparency !== undefined) addLogRoutes(border, transparency);
   addSystemRoutes({ ...border, version, ready });
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),

@@ -95,7 +95,7 @@ export function addEndpoint<Query extends ZodObject, Body extends ZodObject>(
 }
 
 /** Takes a place among the requests in flight; the value gives it back. */
-function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
+export function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
   const { inFlight, limits } = border;
   const full =
     inFlight.requests >= limits.maxInFlight || (mints && inFlight.mints >= limits.maxInFlightMints);
@@ -129,7 +129,8 @@ async function answer<Query extends ZodObject, Body extends ZodObject>(
 // RFC 6750 section 2.1. The length is bounded by the server's header limit.
 const BEARER = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
 
-async function authenticate(
+/** Who calls, by the bearer token. */
+export async function authenticate(
   border: Border,
   operation: string,
   c: Context<HttpEnv>,

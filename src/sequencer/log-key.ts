@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { HallpassError } from '../errors.ts';
 
 /** The file in the state directory where a key that was made here lies. */
@@ -42,6 +42,7 @@ function makeKey(path: string): void {
   const { privateKey } = generateKeyPairSync('ed25519');
   // Whole or not at all: a start that is killed here makes another at the next.
   const half = `${path}.${process.pid}`;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   writeFileSync(half, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'w' });
   renameSync(half, path);
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { checkpointText, parseCheckpoint, signersOf } from '../audit/checkpoint.ts';
 import { type SignerKey, signNote } from '../audit/note.ts';
 import { edgeRoot, edgeTiles, growTiles } from '../audit/tile.ts';
-import { equalHashes, type Hash, leafHash } from '../audit/tree.ts';
+import { equalHashes, HASH_BYTES, type Hash, leafHash } from '../audit/tree.ts';
 import { HallpassError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Database } from '../store/database.ts';
@@ -41,6 +41,8 @@ export interface Sequencer {
   tick(): Promise<number>;
   /** Goes on until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
+  /** Sequences what waits, as a process does that stops. What fails is the next one's. */
+  drain(): Promise<void>;
 }
 
 export function createSequencer(options: SequencerOptions): Sequencer {
@@ -74,8 +76,15 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   /** The tiles that the tree goes on with, when they are what the last checkpoint was signed for. */
   async function readEdge(claim: LogClaim): Promise<Map<number, Uint8Array>> {
-    const tiles = await readTiles(database, edgeTiles(claim.size));
-    const edge = new Map(tiles.map(({ level, hashes }) => [level, hashes]));
+    const wanted = new Map(edgeTiles(claim.size).map((tile) => [tile.level, tile]));
+    const tiles = await readTiles(database, [...wanted.values()]);
+    // A tile that is longer was written by whoever overtook us: then the write to come fails.
+    const edge = new Map(
+      tiles.map(({ level, hashes }) => [
+        level,
+        hashes.subarray(0, (wanted.get(level)?.width ?? 0) * HASH_BYTES),
+      ]),
+    );
     const fault = edgeFault(claim, edge, options);
     if (fault !== null) throw tampered(fault);
     return edge;
@@ -105,7 +114,15 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  return { tick, run };
+  async function drain(): Promise<void> {
+    try {
+      while ((await tick()) > 0);
+    } catch (error) {
+      log.warn({ err: error }, 'events of the audit log wait for the next start');
+    }
+  }
+
+  return { tick, run, drain };
 }
 
 /** Makes the partitions of this month and the next. Without them events are kept in the default one. */

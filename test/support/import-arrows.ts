@@ -11,17 +11,19 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
   config: { values: ['grants'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  http: { values: ['broker', 'http/contract.ts'], types: ['store/rows.ts', 'audit/event.ts'] },
+  // The forms of the log are the same for all who read them.
+  http: { values: ['broker', 'http/contract.ts', 'audit'], types: ['store/rows.ts', 'audit/event.ts'] },
   'http/contract.ts': {},
   reaper: { values: ['broker'] },
+  sequencer: { values: ['store', 'audit'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  store: { types: ['audit', 'grants', 'identity/attestor.ts'] },
+  store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts'] },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client'] },
+  cli: { values: ['client', 'audit'] },
   console: { values: ['client'] },
 };
 
@@ -50,7 +52,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
   picomatch: ['grants'],
-  pino: ['main', 'http', 'broker', 'reaper', 'cli'],
+  pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],
