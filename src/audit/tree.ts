@@ -54,6 +54,8 @@ export interface Frontier {
   readonly size: number;
   append(leaf: Hash): void;
   root(): Hash;
+  /** One that grows by itself from here. */
+  copy(): Frontier;
 }
 
 export function createFrontier(size = 0, nodes: readonly Hash[] = []): Frontier {
@@ -75,6 +77,7 @@ export function createFrontier(size = 0, nodes: readonly Hash[] = []): Frontier 
       leaves++;
     },
     root: () => (edge.length === 0 ? EMPTY_ROOT : joinFromRight(edge)),
+    copy: () => createFrontier(leaves, edge),
   };
 }
 

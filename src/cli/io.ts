@@ -8,6 +8,8 @@ export interface Io {
   err(text: string): void;
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
   readonly stdinIsTty: boolean;
+  /** Whether a person watches what goes beside the output. */
+  readonly stderrIsTty?: boolean;
   cwd(): string;
   /** Calls `handler` instead of dying; the answer undoes it. */
   onSignal(signal: NodeJS.Signals, handler: () => void): () => void;
@@ -23,6 +25,7 @@ export function processIo(): Io {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     stdinIsTty: process.stdin.isTTY === true,
+    stderrIsTty: process.stderr.isTTY === true,
     cwd: () => process.cwd(),
     onSignal(signal, handler) {
       process.on(signal, handler);
