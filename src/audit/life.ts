@@ -13,7 +13,6 @@ const LEASE: Partial<
   Record<EventKind, { readonly from: readonly LeaseState[]; readonly to?: LeaseState | 'ended' }>
 > = {
   'lease.issued': { from: ['minting'], to: 'active' },
-  'lease.redelivered': { from: ['active', 'ending'] },
   'lease.mint-failed': { from: ['minting'] },
   'lease.renewed': { from: ['active'] },
   'lease.ending': { from: ['minting', 'active'], to: 'ending' },

@@ -1,7 +1,9 @@
 import { createVerbs } from '../../src/broker/create-verbs.ts';
 import { createLogVerbs } from '../../src/broker/log.ts';
+import type { PrincipalMatcher } from '../../src/grants/grant.ts';
 import { createApp } from '../../src/http/app.ts';
 import { defaultHttpLimits } from '../../src/http/limits.ts';
+import type { Attestor } from '../../src/identity/attestor.ts';
 import { sha256 } from '../../src/json.ts';
 import type { Database } from '../../src/store/database.ts';
 import { fakeProvider } from '../fakes/provider.ts';
@@ -10,10 +12,16 @@ import { openTestLog, silent } from '../support/log.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 
 /** A broker whose log is public, with tasks that lived, and its log behind the real HTTP border. */
-export async function logWorld(database: Database) {
+export async function logWorld(database: Database, { isPublic = true }: { isPublic?: boolean } = {}) {
   const runtime = createTestRuntime();
   const world = fakeProvider({ now: runtime.now });
-  const hallpass = await createTestBroker({ database, runtime, worlds: { warehouse: world } });
+  const hallpass = await createTestBroker({
+    database,
+    runtime,
+    worlds: { warehouse: world },
+    attestors: [anybody],
+    access: [{ role: 'auditor', who: subjectIs('ada') }],
+  });
   const log = await openTestLog(database, runtime);
   const app = createApp({
     verbs: createVerbs(hallpass.broker),
@@ -23,7 +31,7 @@ export async function logWorld(database: Database) {
     metrics: { request() {}, exposition: async () => ({ contentType: 'text/plain', text: '' }) },
     ready: async () => ({ ready: true, reasons: [] }),
     version: 'test',
-    transparency: createLogVerbs(hallpass.broker, true),
+    transparency: createLogVerbs(hallpass.broker, isPublic),
   });
   const fetchLog: typeof fetch = async (input, init) => app.request(new Request(input as URL, init));
   const leases: string[] = [];
@@ -54,4 +62,27 @@ export async function logWorld(database: Database) {
   }
 
   return { runtime, hallpass, ...log, app, fetchLog, leases, live, tamper, rows };
+}
+
+/** An attestor that believes what a token says: it is its subject. */
+const anybody: Attestor = {
+  issuer: 'ci',
+  attest: async ({ token }) => ({
+    ok: true,
+    value: {
+      issuer: 'ci',
+      subject: token,
+      claims: { sub: token },
+      proof: { method: 'test', evidenceHash: 'evidence', expiresAt: Number.MAX_SAFE_INTEGER },
+    },
+  }),
+};
+
+function subjectIs(subject: string): PrincipalMatcher {
+  return {
+    issuer: 'ci',
+    claims: [
+      { name: 'sub', path: ['sub'], accepts: [{ text: subject, matches: (value) => value === subject }] },
+    ],
+  };
 }
