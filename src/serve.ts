@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { createLogVerbs } from './broker/log.ts';
@@ -9,6 +10,8 @@ import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
+import { createSink } from './export/create.ts';
+import { createExporter, watchSinks } from './export/exporter.ts';
 import { createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
@@ -17,9 +20,10 @@ import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
-import { type Runtime, systemRuntime } from './runtime.ts';
+import { newId, type Runtime, systemRuntime } from './runtime.ts';
 import { preparePartitions } from './sequencer/sequencer.ts';
 import { startSequencer } from './sequencer/start.ts';
+import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
 import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
@@ -116,6 +120,8 @@ async function startOver(
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
     sequencer?.run(stopping.signal),
+    ...runExports(broker, config, registry, stopping.signal),
+    runWitnessing(broker, config, stopping.signal),
   ];
   const server = await listen(broker, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
@@ -131,6 +137,35 @@ async function startOver(
       await database.close();
     },
   };
+}
+
+/** Sends the log to where the configuration says. */
+function runExports(
+  broker: Broker,
+  config: Config,
+  registry: Registry,
+  signal: AbortSignal,
+): Promise<void>[] {
+  if (config.audit.exports.length === 0) return [];
+  watchSinks(broker.database, registry);
+  const holder = newId(broker.runtime);
+  return config.audit.exports.map((settings) =>
+    createExporter({ ...broker, holder }, createSink(settings, broker.runtime)).run(signal),
+  );
+}
+
+/** Has the log cosigned by those whom the configuration names. */
+async function runWitnessing(broker: Broker, { audit }: Config, signal: AbortSignal): Promise<void> {
+  const witnesses = audit.witnesses.flatMap(({ url, key: text }) => {
+    const key = parseVerifierKey(text);
+    return key?.kind === 'cosignature' ? [{ url, key }] : [];
+  });
+  if (witnesses.length < audit.witnesses.length)
+    throw new HallpassError(
+      'config-invalid',
+      'Cannot read the key of a witness in audit.witnesses: write its verifier key of type 4, name+id+base64',
+    );
+  if (witnesses.length > 0) await createWitnessing(broker, witnesses).run(signal);
 }
 
 /** Says in the log what the configuration changed, before anything is decided by it. */

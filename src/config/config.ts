@@ -29,7 +29,18 @@ export interface AuditConfig {
   readonly logKey: string | null;
   readonly isPublic: boolean;
   readonly sensitiveClaims: readonly string[];
+  /** Where the log is sent. Some hold secrets. */
+  readonly exports: readonly ExportConfig[];
+  readonly witnesses: readonly { readonly url: string; readonly key: string }[];
 }
+
+/** As `createSink` of export/ wants it. Paths are absolute. */
+export type ExportConfig = { readonly name: string; readonly from: number } & (
+  | { readonly type: 'file'; readonly path: string; readonly maxBytes: number; readonly keep: number }
+  | { readonly type: 'https'; readonly url: string; readonly secret: string }
+  | { readonly type: 'syslog'; readonly host: string; readonly port: number; readonly ca: string | null }
+  | { readonly type: 'otlp'; readonly url: string; readonly authorization: string | null }
+);
 
 export interface BrokerConfig {
   /** Without a slash at its end. */

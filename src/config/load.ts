@@ -9,8 +9,9 @@ import type { AttestorKind } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
+import { auditConfig } from './audit.ts';
 import { brokerConfig, databaseFaults } from './broker.ts';
-import type { AuditConfig, Config, ConfiguredTarget, Kinds } from './config.ts';
+import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
@@ -151,16 +152,8 @@ async function build(
     targets: withScopes(targets.configured, members.grants),
     grants,
     access,
-    audit: auditConfig(sections.audit),
+    audit: auditConfig(sections.audit, options.path),
     log: sections.log,
-  };
-}
-
-function auditConfig(raw: RawConfig['audit']): AuditConfig {
-  return {
-    logKey: raw?.log_key ?? null,
-    isPublic: raw?.public ?? false,
-    sensitiveClaims: raw?.sensitive_claims ?? [],
   };
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ROLES } from '../grants/access.ts';
 import { duration } from '../grants/duration.ts';
 import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
+import { auditSchema } from './audit.ts';
 import { MAX_ENTRIES } from './limits.ts';
 
 /** How `hallpass.yaml` is written. What the kinds of issuers and targets say of themselves is in their own schemas. */
@@ -97,24 +98,6 @@ const access = z.strictObject({
   ...principalMatcher.shape,
 });
 
-const audit = z.strictObject({
-  log_key: z.string().optional().meta({
-    description:
-      'Ed25519 private keys that sign the audit log, PEM, the newest first; without it one is made in `broker.state_directory`. Replicas share it',
-    secret: true,
-    typeName: 'PEM',
-  }),
-  public: z
-    .literal(true)
-    .optional()
-    .meta({ description: 'Everybody may read all entries of the log, who asked for what included' }),
-  sensitive_claims: z
-    .array(z.string().min(1).max(200))
-    .max(100)
-    .optional()
-    .meta({ description: 'Claims whose values the log keeps as hashes' }),
-});
-
 const log = z.strictObject({
   level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
@@ -137,7 +120,7 @@ export const configSchema = z.strictObject({
     .max(MAX_ENTRIES)
     .default([])
     .meta({ description: 'Who may operate, audit and orchestrate' }),
-  audit: audit.optional().meta({ description: 'The audit log' }),
+  audit: auditSchema.optional().meta({ description: 'The audit log' }),
   log: log.prefault({}).meta({ description: 'The log on standard output' }),
 });
 export type RawConfig = z.output<typeof configSchema>;

@@ -16,6 +16,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'http/contract.ts': {},
   reaper: { values: ['broker'] },
   sequencer: { values: ['store', 'audit'] },
+  export: { values: ['store', 'audit'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
@@ -52,8 +53,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
   picomatch: ['grants'],
-  pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'cli'],
-  'prom-client': ['main', 'http', 'broker', 'reaper'],
+  pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'export', 'cli'],
+  'prom-client': ['main', 'http', 'broker', 'reaper', 'export'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],
 };
