@@ -1,18 +1,29 @@
+import { processIo } from './cli/io.ts';
 import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
 import { loadConfig } from './config/load.ts';
 import { type ConfigFault, reportJson, reportText } from './config/report.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import type { Result } from './result.ts';
+import { systemRuntime } from './runtime.ts';
 
-/** `hallpass check`: every fault of a configuration at once. Answers the exit code: 0 sound, 1 faulty. */
+/**
+ * `hallpass check`: every fault of a configuration at once; with `live`, then every target of one that is sound.
+ * Answers the exit code: 0 sound, 1 faulty, 10 sound with a target that does not work.
+ */
 export async function checkCommand(options: {
   readonly config: string;
   readonly json: boolean;
+  readonly live: boolean;
 }): Promise<number> {
   const config = await load(options.config);
   const faults = config.ok ? [] : config.error;
   const warnings = config.ok ? config.value.warnings : [];
+  if (options.live && config.ok) {
+    const { checkLive } = await import('./check-live.ts');
+    if (warnings.length > 0) process.stderr.write(reportText(warnings));
+    return checkLive(config.value, { runtime: systemRuntime, io: processIo(), json: options.json });
+  }
   if (options.json) {
     process.stdout.write(reportJson(faults));
     return faults.length === 0 ? 0 : 1;

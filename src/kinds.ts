@@ -9,5 +9,6 @@ export const attestorKinds: Kinds<AttestorKind> = {
 };
 
 export const providerKinds: Kinds<ProviderKind> = {
+  aws: async () => (await import('./providers/aws/provider.ts')).provider as ProviderKind,
   postgres: async () => (await import('./providers/postgres/provider.ts')).provider as ProviderKind,
 };

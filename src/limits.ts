@@ -62,5 +62,8 @@ export const COMMIT_GROUP_UNITS = 128;
 /** Units that wait for the group commit; past that the broker sheds before intent. */
 export const COMMIT_QUEUE_UNITS = 4_096;
 
+/** The same for units that only take further what has begun: an intent that was taken finds room for its end. */
+export const COMMIT_QUEUE_FINISHING_UNITS = 3 * COMMIT_QUEUE_UNITS;
+
 /** Attempts of one group whose transaction collided with another replica's. Each retry sees what won. */
 export const COMMIT_ATTEMPTS = 10;

@@ -6,6 +6,7 @@ import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
+import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
@@ -13,7 +14,7 @@ import { HallpassError } from './errors.ts';
 import { createSink } from './export/create.ts';
 import { createExporter, watchSinks } from './export/exporter.ts';
 import { createApp } from './http/app.ts';
-import { defaultHttpLimits, defaultServerLimits, type HttpLimits } from './http/limits.ts';
+import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
@@ -27,7 +28,7 @@ import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
 import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -218,6 +219,8 @@ async function composeBroker(
     access: config.access,
     sensitiveClaims: new Set(config.audit.sensitiveClaims),
     mark,
+    url: config.broker.url,
+    nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
     log,
     observe: prometheusObserver(registry),
@@ -253,8 +256,12 @@ function httpLimits({ broker: { limits } }: Config): HttpLimits {
   return {
     ...defaultHttpLimits,
     maxBodyBytes: limits.bodyBytes ?? defaultHttpLimits.maxBodyBytes,
-    ...(perSecond === undefined ? {} : { perCaller: { perSecond, burst: perSecond * 5 } }),
+    ...(perSecond === undefined ? {} : { perCaller: rate(perSecond), perAddress: rate(perSecond * 5) }),
   };
+}
+
+function rate(perSecond: number): Rate {
+  return { perSecond, burst: perSecond * 5 };
 }
 
 async function listen(
@@ -269,6 +276,7 @@ async function listen(
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
+    url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),

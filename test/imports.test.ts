@@ -130,7 +130,7 @@ describe('importFaults: reports', () => {
     [
       'an import deep in a function',
       'src/reaper/reaper.ts',
-      "const f = { g() { return import('../store/commit.ts'); } };",
+      "const f = { g() { return import('../http/app.ts'); } };",
       'reaper may not import',
     ],
     [
@@ -147,9 +147,9 @@ describe('importFaults: reports', () => {
     ],
     ['the border at the tables', 'src/http/app.ts', "import '../store/commit.ts';", 'http may not import'],
     [
-      'the reaper at the tables',
+      'the reaper at a provider',
       'src/reaper/reaper.ts',
-      "import '../store/commit.ts';",
+      "import '../providers/provider.ts';",
       'reaper may not import',
     ],
     [

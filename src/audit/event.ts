@@ -5,7 +5,13 @@ export const EVENT_VERSION = 1;
 
 /** Who did it. `system` is the broker itself: the reaper, a sweep, a start. */
 export type Actor =
-  | { readonly kind: 'principal'; readonly issuer: string; readonly subject: string }
+  | {
+      readonly kind: 'principal';
+      readonly issuer: string;
+      readonly subject: string;
+      /** Who acted for him, the nearest first. */
+      readonly actors?: readonly { readonly issuer: string; readonly subject: string }[];
+    }
   | { readonly kind: 'system' };
 
 /** What an event is about. Those that do not apply are left out. */
@@ -57,6 +63,15 @@ export type EventBody =
         readonly taskGrant: string | null;
         readonly claims: Json;
         readonly proof: { readonly method: string; readonly evidence: string };
+        /** Those who act for the principal; no proof where his token's issuer states them. */
+        readonly actors?: readonly {
+          readonly issuer: string;
+          readonly subject: string;
+          readonly claims: Json;
+          readonly proof: { readonly method: string; readonly evidence: string } | null;
+        }[];
+        /** What the holder of the token must prove to hold, as RFC 7800 writes it. */
+        readonly boundTo?: Json;
         readonly request: string;
       };
     }

@@ -6,6 +6,7 @@ import { EVENT_VERSION, type EventBody, type EventKind } from './event.ts';
 const instant = z.iso.datetime({ precision: 3 });
 const json = z.json();
 const names = z.array(z.string());
+const proof = z.strictObject({ method: z.string(), evidence: z.string() });
 const reason = z.enum([
   'completed',
   'expired',
@@ -19,11 +20,14 @@ const reason = z.enum([
 
 type DataOf<Kind extends EventKind> = Extract<EventBody, { readonly kind: Kind }>['data'];
 
+/** A schema for each member, those that may be absent included. */
+type ShapeOf<Kind extends EventKind> = { readonly [Member in keyof Required<DataOf<Kind>>]: z.ZodType };
+
 /** Every kind of event. The compiler holds it against the union: a kind or a member that is missing is a fault. */
 export const EVENTS: {
   readonly [Kind in EventKind]: {
     readonly meaning: string;
-    readonly data: z.ZodObject & z.ZodType<DataOf<Kind>>;
+    readonly data: z.ZodType<DataOf<Kind>> & { readonly shape: ShapeOf<Kind> };
   };
 } = {
   'broker.started': {
@@ -63,7 +67,13 @@ export const EVENTS: {
       grantVersion: z.string(),
       taskGrant: z.string().nullable(),
       claims: json,
-      proof: z.strictObject({ method: z.string(), evidence: z.string() }),
+      proof,
+      actors: z.exactOptional(
+        z.array(
+          z.strictObject({ issuer: z.string(), subject: z.string(), claims: json, proof: proof.nullable() }),
+        ),
+      ),
+      boundTo: z.exactOptional(json),
       request: z.string(),
     }),
   },
@@ -158,7 +168,12 @@ const envelope = z.strictObject({
   at: instant,
   kind: z.string(),
   actor: z.discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('principal'), issuer: z.string(), subject: z.string() }),
+    z.strictObject({
+      kind: z.literal('principal'),
+      issuer: z.string(),
+      subject: z.string(),
+      actors: z.array(z.strictObject({ issuer: z.string(), subject: z.string() })).optional(),
+    }),
     z.strictObject({ kind: z.literal('system') }),
   ]),
   about: z.strictObject({

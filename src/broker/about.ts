@@ -25,8 +25,11 @@ export function nameless(error: unknown): {
 }
 
 function frames(error: unknown): string {
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
-  return stack
+  if (!(error instanceof Error)) return '';
+  // The stack begins with the message, whose own lines may look like frames.
+  const stack = error.stack ?? '';
+  const begin = stack.indexOf(error.message);
+  return (begin < 0 ? '' : stack.slice(begin + error.message.length))
     .split('\n')
     .filter((line) => line.startsWith('    at '))
     .slice(0, 8)

@@ -2,11 +2,12 @@ import type { Logger } from 'pino';
 import type { NewEvent } from '../audit/event.ts';
 import type { AccessRule } from '../grants/access.ts';
 import type { Grant } from '../grants/grant.ts';
-import type { Attestor, Principal } from '../identity/attestor.ts';
+import type { ActingParty, Attestor, Principal } from '../identity/attestor.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
+import type { Nonces } from './nonce.ts';
 import type { LiveTarget } from './targets.ts';
 import type { Caller } from './verbs.ts';
 
@@ -23,6 +24,10 @@ export interface Broker {
   readonly sensitiveClaims?: ReadonlySet<string>;
   /** How the names of all our credentials begin. */
   readonly mark: string;
+  /** Where its clients reach it, without a slash at the end. */
+  readonly url: string;
+  /** For proofs of possession. */
+  readonly nonces: Nonces;
   readonly limits: BrokerLimits;
   readonly log: Logger;
   readonly observe: Observer;
@@ -40,8 +45,13 @@ export interface Observer {
 }
 
 export function actorOf(caller: Caller): NewEvent['actor'] {
-  const { issuer, subject } = caller.kind === 'principal' ? caller.principal : caller.task;
-  return { kind: 'principal', issuer, subject };
+  const { issuer, subject, actors } = principalOf(caller);
+  return { kind: 'principal', issuer, subject, ...(actors === undefined ? {} : { actors: names(actors) }) };
+}
+
+/** Those who act for a principal, without what proves it. */
+export function names(actors: readonly ActingParty[]) {
+  return actors.map(({ issuer, subject }) => ({ issuer, subject }));
 }
 
 export function principalOf(caller: Caller): Principal {

@@ -1,32 +1,57 @@
+import { isStorable, type Json } from '../json.ts';
 import type { Broker } from './broker.ts';
 import { availableGrants, explain } from './explain.ts';
 import { identify } from './identify.ts';
+import { introspect } from './introspect.ts';
 import { addCredentials, openTask } from './open.ts';
 import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts';
+import { refuse } from './refuse.ts';
 import { renewLease } from './renew.ts';
 import { revokeLease } from './revoke.ts';
 import { completeTask, heartbeat } from './task.ts';
 import { createTaskGrant, readTaskGrant } from './task-grant.ts';
-import type { Verbs } from './verbs.ts';
+import type { Caller, Verbs } from './verbs.ts';
 
 /** The verbs of one broker, for its borders. */
 export function createVerbs(broker: Broker): Verbs {
+  /** Lets a request through whose every text can be stored and logged, and refuses it otherwise. */
+  async function storable<T>(caller: Caller, request: string, texts: unknown, verb: () => Promise<T>) {
+    if (isStorable((texts ?? null) as Json)) return verb();
+    return refuse(broker, caller, {}, request, {
+      reason: 'invalid-request',
+      detail: 'The request has a text with NUL or half a surrogate pair in it: send well-formed text',
+    });
+  }
   return {
-    identify: (evidence, request) => identify(broker, evidence, request),
-    openTask: (caller, ask) => openTask(broker, caller, ask),
-    addCredentials: (caller, taskId, ask) => addCredentials(broker, caller, taskId, ask),
-    heartbeat: (caller, taskId) => heartbeat(broker, caller, taskId),
-    completeTask: (caller, taskId, exitStatus) => completeTask(broker, caller, taskId, exitStatus),
-    readTask: (caller, taskId) => readTask(broker, caller, taskId),
-    listTasks: (caller, filter, page) => listTasks(broker, caller, filter, page),
-    readLease: (caller, leaseId) => readLease(broker, caller, leaseId),
-    listLeases: (caller, filter, page) => listLeases(broker, caller, filter, page),
-    renewLease: (caller, leaseId, ttlSeconds) => renewLease(broker, caller, leaseId, ttlSeconds),
-    revokeLease: (caller, leaseId, reason) => revokeLease(broker, caller, leaseId, reason),
+    identify: (evidence, request, presented) => identify(broker, evidence, request, presented),
+    openTask: (caller, ask) => storable(caller, 'open-task', ask, () => openTask(broker, caller, ask)),
+    addCredentials: (caller, taskId, ask) =>
+      storable(caller, 'add-credentials', [taskId, ask], () => addCredentials(broker, caller, taskId, ask)),
+    heartbeat: (caller, taskId) =>
+      storable(caller, 'heartbeat', taskId, () => heartbeat(broker, caller, taskId)),
+    completeTask: (caller, taskId, exitStatus) =>
+      storable(caller, 'complete-task', taskId, () => completeTask(broker, caller, taskId, exitStatus)),
+    readTask: (caller, taskId) =>
+      storable(caller, 'read-task', taskId, () => readTask(broker, caller, taskId)),
+    introspect: (caller, token) =>
+      storable(caller, 'introspect', token, () => introspect(broker, caller, token)),
+    listTasks: (caller, filter, page) =>
+      storable(caller, 'read-tasks', [filter, page], () => listTasks(broker, caller, filter, page)),
+    readLease: (caller, leaseId) =>
+      storable(caller, 'read-lease', leaseId, () => readLease(broker, caller, leaseId)),
+    listLeases: (caller, filter, page) =>
+      storable(caller, 'read-leases', [filter, page], () => listLeases(broker, caller, filter, page)),
+    renewLease: (caller, leaseId, ttlSeconds) =>
+      storable(caller, 'renew-lease', leaseId, () => renewLease(broker, caller, leaseId, ttlSeconds)),
+    revokeLease: (caller, leaseId, reason) =>
+      storable(caller, 'revoke-lease', [leaseId, reason], () => revokeLease(broker, caller, leaseId, reason)),
     availableGrants: (caller) => availableGrants(broker, caller),
-    explain: (caller, ask) => explain(broker, caller, ask),
-    createTaskGrant: (caller, ask) => createTaskGrant(broker, caller, ask),
-    readTaskGrant: (caller, id) => readTaskGrant(broker, caller, id),
-    readAudit: (caller, filter, page) => readAudit(broker, caller, filter, page),
+    explain: (caller, ask) => storable(caller, 'read-explanation', ask, () => explain(broker, caller, ask)),
+    createTaskGrant: (caller, ask) =>
+      storable(caller, 'create-task-grant', ask, () => createTaskGrant(broker, caller, ask)),
+    readTaskGrant: (caller, id) =>
+      storable(caller, 'read-task-grant', id, () => readTaskGrant(broker, caller, id)),
+    readAudit: (caller, filter, page) =>
+      storable(caller, 'read-audit', [filter, page], () => readAudit(broker, caller, filter, page)),
   };
 }

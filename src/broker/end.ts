@@ -1,16 +1,13 @@
-import type { Actor, EndReason, NewEvent, Outcome } from '../audit/event.ts';
-import type { Json } from '../json.ts';
-import type { BrokerLimits } from '../limits.ts';
-import type { EndableTarget, Ended } from '../providers/provider.ts';
-import { withDeadline } from '../runtime.ts';
+import type { Actor, EndReason, NewEvent } from '../audit/event.ts';
+import { HallpassError } from '../errors.ts';
 import { leasesOfTask, readLease } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
-import { aboutLease, aboutTask, nameless } from './about.ts';
+import { aboutLease, aboutTask } from './about.ts';
 import { type Broker, instant } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
-import { CHANGE_ATTEMPTS, describe, releaseQuota } from './mint.ts';
-import type { LiveTarget } from './targets.ts';
+import { CHANGE_ATTEMPTS } from './mint.ts';
+import { settle } from './settle.ts';
 
 /** Why a task ends, and by whom. */
 export interface TaskEnd {
@@ -19,20 +16,36 @@ export interface TaskEnd {
   readonly actor: Actor;
   /** Asked of the task as it stands; when it says no, nothing is done. */
   readonly stillHolds?: (task: TaskRow, now: number) => boolean;
+  /** The task as the caller has just read it: spares reading it again, unless somebody changed it since. */
+  readonly seen?: TaskRow;
+  /** A lease of the task that is due, and that the caller has claimed. */
+  readonly claimed?: LeaseRow;
+  /** Ends nothing at a target: the leases are due at once for the reaper. */
+  readonly leaveToReaper?: boolean;
+}
+
+/** A task that was ended, with its leases. */
+export interface EndedTask {
+  readonly task: TaskRow;
+  readonly leases: readonly LeaseRow[];
 }
 
 /**
  * Ends a task and begins to end its leases, in one commit; then ends them at their targets. Resolves when that was
- * tried once: what is not ended by then is the reaper's. Calling it for a task that has ended changes nothing.
+ * tried once: what is not ended by then is the reaper's. Answers the task and its leases as they then stand, or null
+ * when nothing was done: the task had ended, is not there, or `stillHolds` said no. Throws `store-conflict` when
+ * others changed the task or its leases every time: it then stands as it was.
  */
-export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<void> {
+export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<EndedTask | null> {
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
-    const task = await readTask(broker.database, taskId);
-    if (task === null || task.state === 'ended') return;
+    const task = attempt === 0 && end.seen ? end.seen : await readTask(broker.database, taskId);
+    if (task === null || task.state === 'ended') return null;
     const now = broker.runtime.now();
-    if (end.stillHolds && !end.stillHolds(task, now)) return;
-    const leases = (await leasesOfTask(broker.database, taskId)).filter(isUnended);
-    const begun = leases.map((lease) => beginEnding(broker, lease, end.reason, now));
+    if (end.stillHolds && !end.stillHolds(task, now)) return null;
+    const leases = await leasesOfTask(broker.database, taskId);
+    const begun = leases
+      .filter(isUnended)
+      .map((lease) => beginEnding(broker, lease, end.reason, now, holdOn(lease, end)));
     const ended: TaskRow = {
       ...task,
       state: 'ended',
@@ -54,20 +67,26 @@ export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Pro
         ...begun.map((lease) => endingEvent(lease, end.actor, end.reason)),
       ],
     });
-    if (result.ok) {
-      // Durable: the task has ended, its leases are ending and due. From here on the reaper could do all of it.
-      await Promise.all(
-        begun
-          .map(committed)
-          .filter(isOurs)
-          .map((lease) => settle(broker, lease)),
-      );
-      return;
-    }
+    if (!result.ok) continue;
+    // Durable: the task has ended, its leases are ending and due. From here on the reaper could do all of it.
+    if (end.leaveToReaper) broker.wakeReaper();
+    const settled = await Promise.all(
+      begun.map(committed).map((lease) => (isOurs(lease) ? settle(broker, lease) : lease)),
+    );
+    const after = new Map(settled.map((lease) => [lease.id, lease]));
+    return { task: committed(ended), leases: leases.map((lease) => after.get(lease.id) ?? lease) };
   }
+  throw neverItsTurn(`task "${taskId}"`);
 }
 
-/** Ends one lease for a reason, as `endTask` does for all of a task. Returns it as it stands afterwards. */
+function neverItsTurn(what: string): HallpassError {
+  return new HallpassError(
+    'store-conflict',
+    `Cannot end ${what}: it was changed at the same time, every time`,
+  );
+}
+
+/** Ends one lease for a reason, as `endTask` does for all of a task. Returns it as it stands afterwards, and throws like it. */
 export async function endLease(
   broker: Broker,
   leaseId: string,
@@ -76,14 +95,34 @@ export async function endLease(
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const lease = await readLease(broker.database, leaseId);
     if (lease === null || !isUnended(lease)) return lease;
-    const begun = beginEnding(broker, lease, end.reason, broker.runtime.now());
+    const begun = beginEnding(broker, lease, end.reason, broker.runtime.now(), 'free');
     const result = await broker.committer.commit({
       changedLeases: [begun],
       events: [endingEvent(begun, end.actor, end.reason, end.note)],
     });
     if (result.ok) return isOurs(begun) ? settle(broker, committed(begun)) : committed(begun);
   }
-  return readLease(broker.database, leaseId);
+  throw neverItsTurn(`lease "${leaseId}"`);
+}
+
+/**
+ * Waits for work that goes on by itself, but no longer than a caller can be kept: its answer, or undefined when the
+ * wait was over first. Its failure is the caller's while he waits, and the log's afterwards.
+ */
+export async function waitAtMost<T>(broker: Broker, work: Promise<T>): Promise<T | undefined> {
+  const waited = new AbortController();
+  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).then(
+    () => undefined,
+    () => undefined,
+  );
+  work.catch((error: unknown) => {
+    if (waited.signal.aborted) broker.log.error({ err: error }, 'ending failed while nobody waited');
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    waited.abort();
+  }
 }
 
 /**
@@ -93,6 +132,7 @@ export async function endLease(
 export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<void> {
   if (claimed.state === 'ending') {
     await settle(broker, claimed);
+    if (claimed.endReason === 'mint-failed') await endUndelivered(broker, claimed, 'mint-failed');
     return;
   }
   const now = broker.runtime.now();
@@ -102,18 +142,24 @@ export async function endClaimed(broker: Broker, claimed: LeaseRow): Promise<voi
     await missHeartbeat(broker, claimed.taskId);
     return;
   }
-  const begun = changeLease(claimed, {
-    do: 'begin-ending',
-    reason,
-    at: now,
-    dueAt: now + broker.limits.claimMs,
-    attempts: 1,
-  });
+  if (reason === 'abandoned' && (await endUndelivered(broker, claimed, reason))) return;
+  const begun = beginEnding(broker, claimed, reason, now, 'claimed');
   const result = await broker.committer.commit({
     changedLeases: [begun],
     events: [endingEvent(begun, { kind: 'system' }, reason)],
   });
   if (result.ok) await settle(broker, committed(begun));
+}
+
+/**
+ * A task whose opening did not come to its end was delivered to nobody, neither its token nor any of its credentials:
+ * all of it ends, since whoever should have ended it is gone. Answers whether it was such a task.
+ */
+async function endUndelivered(broker: Broker, claimed: LeaseRow, reason: EndReason): Promise<boolean> {
+  const task = await readTask(broker.database, claimed.taskId);
+  if (task?.state !== 'open' || task.openedAt !== claimed.createdAt) return false;
+  await endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' }, claimed });
+  return true;
 }
 
 function isUnended(lease: LeaseRow): boolean {
@@ -125,18 +171,27 @@ function isOurs(lease: LeaseRow): boolean {
   return lease.attempts === 1;
 }
 
+/** Whose a lease is to end: the caller's by a claim, whose who comes first, or the reaper's alone. */
+type Hold = 'claimed' | 'free' | 'reaper';
+
+function holdOn(lease: LeaseRow, end: TaskEnd): Hold {
+  if (end.leaveToReaper) return 'reaper';
+  return lease.id === end.claimed?.id && lease.version === end.claimed.version ? 'claimed' : 'free';
+}
+
 /**
  * A lease that is to end now. One that is active is claimed for the caller, where its target has room; otherwise it
  * is due at once for the reaper. One that is being minted stays due at the end of its mint window: until then it
- * may still come into being.
+ * may still come into being. Where the caller has claimed it, that window is over.
  */
-function beginEnding(broker: Broker, lease: LeaseRow, reason: EndReason, now: number): LeaseRow {
-  if (lease.state === 'minting') {
+function beginEnding(broker: Broker, lease: LeaseRow, reason: EndReason, now: number, hold: Hold): LeaseRow {
+  if (lease.state === 'minting' && hold !== 'claimed') {
     const dueAt = Math.max(now, lease.dueAt ?? now);
     return changeLease(lease, { do: 'begin-ending', reason, at: now, dueAt, attempts: 0 });
   }
   const live = broker.targets.get(lease.target);
-  const claimed = live !== undefined && live.ending.refusal(now) === null;
+  const hasRoom = hold === 'free' && live !== undefined && live.ending.refusal(now) === null;
+  const claimed = hold === 'claimed' || hasRoom;
   if (!claimed) broker.wakeReaper();
   return changeLease(lease, {
     do: 'begin-ending',
@@ -179,116 +234,4 @@ function missedEvent(task: TaskRow, reason: EndReason): readonly NewEvent[] {
   if (reason !== 'heartbeat-missed' || task.heartbeatDueAt === null) return [];
   const data = { deadline: instant(task.heartbeatDueAt) };
   return [{ kind: 'task.heartbeat-missed', actor: { kind: 'system' }, about: aboutTask(task), data }];
-}
-
-/** One attempt to settle how a lease ends, by whoever holds its claim; the result is committed, whichever it is. */
-async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
-  const live = broker.targets.get(lease.target);
-  if (live === undefined) return lease;
-  const { target } = live;
-  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
-  let ended: Ended;
-  try {
-    ended = await endAtTarget(broker, lease, live, target);
-  } catch (error) {
-    return endLater(broker, lease, error);
-  }
-  return finish(broker, lease, outcomeOf(lease, target, ended), ended.evidence);
-}
-
-/** Durable before: `ending` and the claim. A death in here is an attempt that nobody heard of; the next one finds what is left. */
-function endAtTarget(
-  broker: Broker,
-  lease: LeaseRow,
-  live: LiveTarget,
-  target: EndableTarget,
-): Promise<Ended> {
-  const { runtime, limits } = broker;
-  const ending = { leaseId: lease.id, name: lease.name, handle: lease.handle, expiresAt: lease.expiresAt };
-  return live.ending.run(
-    () => withDeadline(runtime, limits.endTimeoutMs, (signal) => target.end(ending, signal)),
-    runtime.now,
-  );
-}
-
-/**
- * Never minted, if nothing was there and nothing can have been: the lease was never issued, and this is the first
- * attempt to end it, so no earlier one can have removed it without our hearing of it.
- */
-function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
-  const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
-  if (!ended.found && neverSeen) return 'never-minted';
-  return target.ends === 'confirmed' ? 'revoked' : 'denied';
-}
-
-/** What cannot be withdrawn has ended when it has lapsed, and not before. */
-async function settleByExpiry(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
-  if (broker.runtime.now() < lease.expiresAt) {
-    const waiting = changeLease(lease, { do: 'end-later', dueAt: lease.expiresAt, error: null });
-    const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
-    return result.ok ? committed(waiting) : lease;
-  }
-  const evidence: Json = { lapsedAt: instant(lease.expiresAt), received: lease.issuedAt !== null };
-  return finish(broker, lease, 'expired', evidence);
-}
-
-async function finish(broker: Broker, lease: LeaseRow, outcome: Outcome, evidence: Json): Promise<LeaseRow> {
-  const now = broker.runtime.now();
-  const ended = changeLease(lease, { do: 'end', at: now, outcome, evidence });
-  const result = await broker.committer.commit({
-    changedLeases: [ended],
-    ...releaseQuota(ended),
-    events: [
-      {
-        kind: 'lease.ended',
-        actor: { kind: 'system' },
-        about: aboutLease(lease),
-        data: { outcome, reason: lease.endReason ?? 'expired', evidence },
-      },
-    ],
-  });
-  if (!result.ok) return (await readLease(broker.database, lease.id)) ?? lease;
-  broker.observe.ended(lease.target, outcome, now - (lease.endingSince ?? now));
-  return committed(ended);
-}
-
-/** There is no last attempt: the next is later each time, up to a cap, for ever (invariant 2). */
-async function endLater(broker: Broker, lease: LeaseRow, error: unknown): Promise<LeaseRow> {
-  const now = broker.runtime.now();
-  const { code, detail } = describe(error);
-  const dueAt = now + retryDelayMs(broker.limits, lease.attempts, broker.runtime.randomBytes(1)[0] ?? 0);
-  const overdue = now - (lease.endingSince ?? now) > broker.limits.overdueAfterMs;
-  broker.observe.endFailed(lease.target, code);
-  broker.log[overdue ? 'error' : 'warn'](
-    {
-      lease: lease.id,
-      target: lease.target,
-      code,
-      detail,
-      attempt: lease.attempts,
-      overdue,
-      err: nameless(error),
-    },
-    'ending failed, and goes on',
-  );
-  const later = changeLease(lease, { do: 'end-later', dueAt, error: `${code}: ${detail}` });
-  const result = await broker.committer.commit({
-    changedLeases: [later],
-    events: [
-      {
-        kind: 'lease.end-failed',
-        actor: { kind: 'system' },
-        about: aboutLease(lease),
-        data: { code, detail, attempt: lease.attempts, nextAttemptAt: instant(dueAt), overdue },
-      },
-    ],
-  });
-  return result.ok ? committed(later) : lease;
-}
-
-/** Doubles from the first wait to the cap, and spreads by up to a quarter, so that failures do not march in step. */
-export function retryDelayMs(limits: BrokerLimits, attempt: number, random: number): number {
-  const doubled = limits.endRetryFirstMs * 2 ** Math.min(attempt - 1, 30);
-  const capped = Math.min(doubled, limits.endRetryCapMs);
-  return Math.round(capped * (0.75 + (random / 255) * 0.25));
 }

@@ -4,7 +4,8 @@ import { matchesPrincipal } from '../grants/principal.ts';
 import type { Principal } from '../identity/attestor.ts';
 import { ok, type Result } from '../result.ts';
 import { authorize } from './authorize.ts';
-import { type Broker, principalOf } from './broker.ts';
+import { type Broker, names, principalOf } from './broker.ts';
+import { actedFor } from './delegation.ts';
 import { attest } from './identify.ts';
 import type { Refusal } from './refusal.ts';
 import type { AvailableGrant, Caller, Explain, Explanation } from './verbs.ts';
@@ -52,13 +53,18 @@ export async function explain(
     grant: ask.grant,
   });
   if (!permission.ok) return permission;
-  const subject = ask.token === null ? described(ask) : await proven(broker, ask.token);
+  const alone = ask.token === null ? described(ask) : await proven(broker, ask.token);
+  const subject = ask.actorToken === undefined ? alone : await acted(broker, alone, ask.actorToken);
   const { principal } = subject;
   const grants = [...broker.grants.values()].filter(
     (grant) => ask.grant === null || grant.name === ask.grant,
   );
   return ok({
-    identity: principal && { issuer: principal.issuer, subject: principal.subject },
+    identity: principal && {
+      issuer: principal.issuer,
+      subject: principal.subject,
+      ...(principal.actors === undefined ? {} : { actors: names(principal.actors) }),
+    },
     token: subject.token,
     grants: principal === null ? [] : grants.map((grant) => explainOne(broker, grant, principal, ask)),
   });
@@ -86,8 +92,26 @@ interface Subject {
 
 function described(ask: Explain): Subject {
   if (ask.identity === null) return { principal: null, token: null };
+  const { actors = [], ...identity } = ask.identity;
   const proof = { method: 'described', evidenceHash: '', expiresAt: 0 };
-  return { principal: { ...ask.identity, proof }, token: null };
+  const parties = actors.map((actor) => ({ ...actor, proof: null }));
+  const acting = parties.length === 0 ? {} : { actors: parties };
+  return { principal: { ...identity, ...acting, proof }, token: null };
+}
+
+/** The subject with the holder of the actor token before those who act for it. What is wrong is said of the token. */
+async function acted(broker: Broker, subject: Subject, actorToken: string): Promise<Subject> {
+  if (subject.principal === null) return subject;
+  const actor = await proven(broker, actorToken);
+  if (actor.principal === null)
+    return {
+      principal: null,
+      token: actor.token && { ...actor.token, detail: `Actor: ${actor.token.detail}` },
+    };
+  const principal = actedFor(subject.principal, actor.principal);
+  return principal.ok
+    ? { ...subject, principal: principal.value }
+    : { principal: null, token: { ok: false, reason: 'actor', detail: principal.error } };
 }
 
 async function proven(broker: Broker, token: string): Promise<Subject> {

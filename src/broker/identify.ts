@@ -2,18 +2,23 @@ import { timingSafeEqual } from 'node:crypto';
 import { HallpassError } from '../errors.ts';
 import { rolesOf } from '../grants/access.ts';
 import type { AttestationRefusal, Attestor, Evidence, Principal } from '../identity/attestor.ts';
-import { sha256 } from '../json.ts';
+import { isStorable, type Json, sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
-import { ID_PATTERN, type Runtime, withDeadline } from '../runtime.ts';
+import { ID_PATTERN, newId, type Runtime, withDeadline } from '../runtime.ts';
+import type { TaskRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
 import type { Broker } from './broker.ts';
+import { actedFor, withStatedActors } from './delegation.ts';
+import { BEARER, boundBy, confirm, possessionOf } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import type { Caller } from './verbs.ts';
+import type { Caller, Presented } from './verbs.ts';
 
 /** How long proving an identity may take in all, fetching an issuer's keys included. */
 const ATTEST_TIMEOUT_MS = 10_000;
 
+/** How every task's token begins. */
+export const TASK_TOKEN_PREFIX = 'hpt_';
 const TASK_TOKEN = /^hpt_([0-9a-z]{26})_([A-Za-z0-9_-]{43})$/;
 
 /** A new token for a task. The broker keeps its hash alone. */
@@ -30,25 +35,55 @@ export async function identify(
   broker: Broker,
   evidence: Evidence,
   request: string,
+  presented: Presented = BEARER,
 ): Promise<Result<Caller, Refusal>> {
-  if (evidence.kind === 'bearer' && evidence.token.startsWith('hpt_')) {
-    return identifyTask(broker, evidence.token, request);
+  if (evidence.kind === 'bearer' && evidence.token.startsWith(TASK_TOKEN_PREFIX)) {
+    return identifyTask(broker, evidence.token, request, presented);
   }
+  const attested = await attestAny(broker, evidence);
+  if (!attested.ok) return unauthenticated(broker, evidence, request, attested.error);
+  const principal = attested.value;
+  const caller: Caller = { kind: 'principal', principal, roles: rolesOf(broker.access, principal) };
+  const bound = boundBy(principal.claims);
+  if (!bound.ok) return unauthenticated(broker, evidence, request, `${principal.issuer}: ${bound.error}`);
+  const possession = await possessionOf(broker, presented, presented.inBody ? null : evidence.token);
+  if (!possession.ok) return refuse(broker, caller, {}, request, possession.error);
+  const confirmed = confirm(bound.value, presented, possession.value);
+  if (!confirmed.ok) return refuse(broker, caller, {}, request, confirmed.error);
+  return ok({ ...caller, possession: possession.value });
+}
+
+/** The principal that the first attestor to know the evidence vouches for, or why there is none, for the log. */
+async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Principal, string>> {
   for (const attestor of broker.attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
-    if (answer.ok) {
-      return ok({ kind: 'principal', principal: answer.value, roles: rolesOf(broker.access, answer.value) });
-    }
+    if (answer.ok && !isStorable(answer.value as unknown as Json))
+      return err(`${answer.value.issuer}: malformed: a claim has NUL or half a surrogate pair in it`);
+    if (answer.ok) return answer;
     const { reason, detail, issuer } = answer.error;
-    return unauthenticated(broker, evidence, request, `${issuer ?? attestor.issuer}: ${reason}: ${detail}`);
+    return err(`${issuer ?? attestor.issuer}: ${reason}: ${detail}`);
   }
-  return unauthenticated(
-    broker,
-    evidence,
-    request,
-    'unknown-issuer: no configured issuer vouches for this evidence',
-  );
+  return err('unknown-issuer: no configured issuer vouches for this evidence');
+}
+
+/**
+ * The caller with somebody who acts for him, whose evidence is judged as any is. His roles are those of the two of them:
+ * what he may do alone, nobody may do for him unless the configuration says so.
+ */
+export async function identifyActor(
+  broker: Broker,
+  caller: Caller & { readonly kind: 'principal' },
+  evidence: Evidence,
+): Promise<Result<Caller & { readonly kind: 'principal' }, string>> {
+  const actor = await attestAny(broker, evidence);
+  if (!actor.ok) return err(`actor: ${actor.error}`);
+  // Nothing in a request can confirm a second token that is bound to a key.
+  if (actor.value.claims.cnf !== undefined)
+    return err('actor: the token is bound to a key, which is not proven here');
+  const principal = actedFor(caller.principal, actor.value);
+  if (!principal.ok) return err(`actor: ${principal.error}`);
+  return ok({ ...caller, principal: principal.value, roles: rolesOf(broker.access, principal.value) });
 }
 
 /** The answer of one attestor. One that does not answer in time has not vouched for anybody. */
@@ -59,9 +94,12 @@ export async function attest(
 ): Promise<Result<Principal, AttestationRefusal> | null> {
   const { runtime } = broker;
   try {
-    return await withDeadline(runtime, ATTEST_TIMEOUT_MS, (signal) =>
+    const answer = await withDeadline(runtime, ATTEST_TIMEOUT_MS, (signal) =>
       attestor.attest(evidence, runtime.now(), signal),
     );
+    if (!answer?.ok) return answer;
+    const principal = withStatedActors(answer.value);
+    return principal.ok ? principal : err({ reason: 'malformed', detail: principal.error });
   } catch (error) {
     if (!(error instanceof HallpassError && error.code === 'timeout')) throw error;
     return err({ reason: 'keys-unavailable', detail: error.message });
@@ -72,13 +110,32 @@ async function identifyTask(
   broker: Broker,
   token: string,
   request: string,
+  presented: Presented,
 ): Promise<Result<Caller, Refusal>> {
-  const id = TASK_TOKEN.exec(token)?.[1];
-  const task = id !== undefined && ID_PATTERN.test(id) ? await readTask(broker.database, id) : null;
-  if (task === null || !equalHashes(task.tokenHash, sha256(token))) {
+  const task = await taskOfToken(broker, token);
+  if (task === null) {
     return unauthenticated(broker, { kind: 'bearer', token }, request, 'task-token: no task has this token');
   }
-  return ok({ kind: 'task', task });
+  const caller: Caller = { kind: 'task', task };
+  const no = (refusal: Refusal) => refuse(broker, caller, { task: task.id }, request, refusal);
+  if (task.cnf === null && presented.proof === null && presented.scheme === 'Bearer') return ok(caller);
+  const possession = await possessionOf(broker, presented, presented.inBody ? null : token);
+  if (!possession.ok) return no(possession.error);
+  const confirmed = confirm(task.cnf, presented, possession.value);
+  if (!confirmed.ok) return no(confirmed.error);
+  const once = possession.value.singleUse;
+  if (once === null) return ok(caller);
+  const used = { id: once.id, usedFor: newId(broker.runtime), keepUntil: once.until };
+  const result = await broker.committer.commit({ evidence: [used], events: [] });
+  if (result.ok) return ok(caller);
+  return no({ reason: 'bad-proof', detail: 'The proof of possession was used before', nonce: null });
+}
+
+/** The task that this is the token of. */
+export async function taskOfToken(broker: Broker, token: string): Promise<TaskRow | null> {
+  const id = TASK_TOKEN.exec(token)?.[1];
+  const task = id !== undefined && ID_PATTERN.test(id) ? await readTask(broker.database, id) : null;
+  return task !== null && equalHashes(task.tokenHash, sha256(token)) ? task : null;
 }
 
 function equalHashes(a: string, b: string): boolean {

@@ -15,6 +15,7 @@ import type { LeaseRow } from '../store/rows.ts';
 const ALLOWED = {
   issue: ['minting'],
   renew: ['active'],
+  note: ['active'],
   postpone: ['active', 'ending'],
   'begin-ending': ['minting', 'active'],
   'end-later': ['ending'],
@@ -34,8 +35,10 @@ export type LeaseAction =
     }
   /** It lives longer, up to its cap. */
   | { readonly do: 'renew'; readonly expiresAt: number; readonly dueAt: number }
-  /** The reaper need not look before; or what was made turns out to have a handle. */
-  | { readonly do: 'postpone'; readonly dueAt: number; readonly handle?: Json }
+  /** What was extended or not at the target, or null: nothing is amiss. */
+  | { readonly do: 'note'; readonly error: string | null }
+  /** The reaper need not look before; or what was made turns out to have a handle, and to live longer than asked. */
+  | { readonly do: 'postpone'; readonly dueAt: number; readonly handle?: Json; readonly expiresAt?: number }
   /** It has to end. `attempts` is 1 when the caller goes on to end it himself, under the claim that `dueAt` is. */
   | {
       readonly do: 'begin-ending';
@@ -44,8 +47,13 @@ export type LeaseAction =
       readonly dueAt: number;
       readonly attempts: 0 | 1;
     }
-  /** The attempt failed; there will be another. */
-  | { readonly do: 'end-later'; readonly dueAt: number; readonly error: string | null }
+  /** The attempt failed and there will be another; or it succeeded, as `evidence` says, and is in force from `dueAt`. */
+  | {
+      readonly do: 'end-later';
+      readonly dueAt: number;
+      readonly error: string | null;
+      readonly evidence?: Json;
+    }
   /** It is gone, as the outcome says. */
   | {
       readonly do: 'end';
@@ -78,7 +86,14 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
     case 'renew':
       return { ...lease, expiresAt: action.expiresAt, dueAt: action.dueAt };
     case 'postpone':
-      return { ...lease, dueAt: action.dueAt, handle: action.handle ?? lease.handle };
+      return {
+        ...lease,
+        dueAt: action.dueAt,
+        handle: action.handle ?? lease.handle,
+        expiresAt: action.expiresAt ?? lease.expiresAt,
+      };
+    case 'note':
+      return { ...lease, lastError: action.error };
     case 'begin-ending':
       return {
         ...lease,
@@ -90,7 +105,12 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
         sealed: null,
       };
     case 'end-later':
-      return { ...lease, dueAt: action.dueAt, lastError: action.error ?? lease.lastError };
+      return {
+        ...lease,
+        dueAt: action.dueAt,
+        lastError: action.error ?? lease.lastError,
+        evidence: action.evidence ?? lease.evidence,
+      };
     case 'end':
       return {
         ...lease,
@@ -109,4 +129,14 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
 /** The row as it stands once the commit of a change to it has succeeded. */
 export function committed<Row extends { readonly version: number }>(row: Row): Row {
   return { ...row, version: row.version + 1 };
+}
+
+/**
+ * When a lease became due to be gone, if it has not ended; null while it is as it should be. It is overdue when that
+ * lies back further than the broker's `overdueAfterMs`: nobody looked, it passed its expiry, or ending it fails.
+ */
+export function overdueAt(row: LeaseRow): number | null {
+  if (row.state === 'ended' || row.dueAt === null) return null;
+  const failing = row.state === 'ending' && row.attempts > 1 ? row.endingSince : null;
+  return Math.min(row.dueAt, row.expiresAt, failing ?? Number.POSITIVE_INFINITY);
 }

@@ -1,5 +1,5 @@
 import { HallpassError, mayHaveTakenEffect, ProviderError } from '../errors.ts';
-import type { Json } from '../json.ts';
+import { isStorable, type Json, storable } from '../json.ts';
 import type { Minted, Terms } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
 import { withDeadline } from '../runtime.ts';
@@ -34,6 +34,13 @@ export async function mintLease(
     await recordFailure(broker, lease, minted.error);
     return err({ reason: 'mint-failed', detail: `${lease.target}: ${describe(minted.error).detail}` });
   }
+  const fault = brokenTerm(minted.value, lease);
+  if (fault !== null) {
+    // A provider that breaks its terms is a bug: what it made is ended like any credential that went wrong.
+    await recordFailure(broker, lease, new HallpassError('target-failed', fault));
+    await handOver(broker, lease.id, minted.value);
+    return err({ reason: 'mint-failed', detail: `${lease.target}: ${fault}` });
+  }
   const { secret, handle, expiresAt } = minted.value;
   const now = broker.runtime.now();
   broker.observe.issued(lease.target, now - startedAt);
@@ -60,7 +67,7 @@ export async function mintLease(
   });
   if (!result.ok) {
     // Its ending began while it was being made. What was made is never handed out; its ender gets the handle.
-    await handOver(broker, lease.id, handle);
+    await handOver(broker, lease.id, minted.value);
     return err({ reason: 'task-ended', detail: 'The lease was ended while it was being issued' });
   }
   return ok({
@@ -78,11 +85,12 @@ async function callProvider(
   live: LiveTarget,
 ): Promise<Result<Minted, unknown>> {
   const { runtime, limits } = broker;
-  const mintBefore = lease.dueAt ?? 0;
+  // What is left of the window after it is for clocks that differ: the reaper's, another replica's, the target's.
+  const mintBefore = (lease.dueAt ?? 0) - (limits.mintWindowMs - limits.mintTimeoutMs);
   try {
     const minted = await live.minting.run(() => {
       const now = runtime.now();
-      const left = mintBefore - now - (limits.mintWindowMs - limits.mintTimeoutMs);
+      const left = mintBefore - now;
       if (left <= 0)
         throw new ProviderError('target-throttled', 'The target was too busy: its turn came too late');
       const terms: Terms = {
@@ -104,17 +112,19 @@ async function callProvider(
         live.target.mint(lease.scope, terms, signal),
       );
     }, runtime.now);
-    if (minted.expiresAt > lease.expiresAt) {
-      // A provider that breaks its terms is a bug: the credential is ended like any that went wrong.
-      throw new HallpassError(
-        'target-failed',
-        `The provider gave ${instant(minted.expiresAt)} as expiry, later than asked`,
-      );
-    }
     return ok(minted);
   } catch (error) {
     return err(error);
   }
+}
+
+/** What is wrong with a provider's answer, or null. */
+function brokenTerm({ expiresAt, handle }: Minted, lease: LeaseRow): string | null {
+  if (!Number.isSafeInteger(Math.trunc(expiresAt))) return 'The provider gave no instant as expiry';
+  if (expiresAt > lease.expiresAt)
+    return `The provider gave ${instant(expiresAt)} as expiry, later than asked`;
+  if (!isStorable(handle)) return 'The provider gave a handle that cannot be stored';
+  return null;
 }
 
 /** Nothing was made: the lease ends. Something may have been: it has to be ended once the mint window is over. */
@@ -157,12 +167,15 @@ async function recordFailure(broker: Broker, lease: LeaseRow, error: unknown): P
 }
 
 /** Gives what ending needs to whoever ends the lease. Failing here is safe: it is then ended by its name. */
-async function handOver(broker: Broker, leaseId: string, handle: Json): Promise<void> {
+async function handOver(broker: Broker, leaseId: string, minted: Minted): Promise<void> {
+  const handle = isStorable(minted.handle) ? minted.handle : null;
+  const lapsesAt = Number.isSafeInteger(Math.trunc(minted.expiresAt)) ? minted.expiresAt : 0;
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const lease = await readLease(broker.database, leaseId);
-    if (lease?.state !== 'ending') return;
+    if (lease?.state !== 'ending' || lease.evidence !== null) return;
     const now = broker.runtime.now();
-    const changed = changeLease(lease, { do: 'postpone', dueAt: now, handle });
+    const expiresAt = Math.max(lease.expiresAt, lapsesAt);
+    const changed = changeLease(lease, { do: 'postpone', dueAt: now, handle, expiresAt });
     if ((await broker.committer.commit({ changedLeases: [changed], events: [] })).ok) {
       broker.wakeReaper();
       return;
@@ -188,8 +201,13 @@ export function releaseQuota(lease: LeaseRow) {
   };
 }
 
-/** The code and the sentence of a failed call, for the operator. */
+/** Characters of a target's own words that are kept. */
+const DETAIL_LENGTH = 1_000;
+
+/** The code and the sentence of a failed call, for the operator: bounded, and as the store can take it. */
 export function describe(error: unknown): { readonly code: string; readonly detail: string } {
-  if (error instanceof HallpassError) return { code: error.code, detail: error.message };
+  if (error instanceof HallpassError) {
+    return { code: error.code, detail: String(storable(error.message.slice(0, DETAIL_LENGTH))) };
+  }
   return { code: 'internal', detail: "The provider failed in a way it should not: see the broker's log" };
 }

@@ -11,11 +11,13 @@ import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { readTaskGrant, taskGrantQuota } from '../store/task-grants.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
-import { actorOf, type Broker, instant, principalOf } from './broker.ts';
-import { endTask } from './end.ts';
-import { newTaskToken } from './identify.ts';
+import { actorOf, type Broker, instant, names, principalOf } from './broker.ts';
+import { actorsFor, proofFor } from './delegation.ts';
+import { endLease, endTask, waitAtMost } from './end.ts';
+import { identifyActor, newTaskToken } from './identify.ts';
 import { committed } from './lease.ts';
 import { mintLease } from './mint.ts';
+import { confirmationOf } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { repeatTask } from './repeat.ts';
@@ -32,15 +34,24 @@ const NO_CLAIMS: ReadonlySet<string> = new Set();
  */
 export async function openTask(
   broker: Broker,
-  caller: Caller,
-  ask: OpenTask,
+  presenter: Caller,
+  { actor, ...ask }: OpenTask,
 ): Promise<Result<OpenedTask, Refusal>> {
-  const no = (refusal: Refusal) => refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
-  if (caller.kind !== 'principal') {
-    return no({ reason: 'not-allowed', detail: 'A task was asked for with the token of another task' });
+  const noTo = (caller: Caller) => (refusal: Refusal) =>
+    refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
+  if (presenter.kind !== 'principal') {
+    return noTo(presenter)({
+      reason: 'not-allowed',
+      detail: 'A task was asked for with the token of another task',
+    });
   }
+  const acting = actor === undefined ? ok(presenter) : await identifyActor(broker, presenter, actor);
+  if (!acting.ok) return noTo(presenter)({ reason: 'unauthenticated', detail: acting.error });
+  const caller = acting.value;
+  const no = noTo(caller);
   const now = broker.runtime.now();
-  const requestDigest = digestJson({ ...ask, idempotencyKey: null } as unknown as Json);
+  const cnf = confirmationOf(caller);
+  const requestDigest = digestJson({ ...ask, idempotencyKey: null, ...(cnf && { cnf }) } as unknown as Json);
   const idempotencyKey = idempotencyKeyOf(caller, ask.idempotencyKey);
 
   const earlier =
@@ -74,6 +85,7 @@ export async function openTask(
     subject: principal.subject,
     principal,
     tokenHash: hash,
+    cnf,
     sealedToken: seal.value === null ? null : await seal.value(token),
     publicKey: ask.publicKey,
     idempotencyKey,
@@ -87,6 +99,10 @@ export async function openTask(
     exitStatus: null,
   };
   const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  const redacted = <T extends { readonly claims: Json }>(of: T) => ({
+    ...of,
+    claims: redactClaims(of.claims, broker.sensitiveClaims ?? NO_CLAIMS),
+  });
   const intent = await broker.committer.commit({
     newTask: task,
     newLeases: leases,
@@ -103,8 +119,12 @@ export async function openTask(
           parameters: task.parameters,
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
-          claims: redactClaims(decision.claims, broker.sensitiveClaims ?? NO_CLAIMS),
-          proof: { method: principal.proof.method, evidence: principal.proof.evidenceHash },
+          claims: redacted(decision).claims,
+          proof: proofFor(principal.proof),
+          ...(decision.actors === undefined
+            ? {}
+            : { actors: actorsFor(principal, decision.actors).map(redacted) }),
+          ...(cnf && { boundTo: { ...cnf } }),
           request: requestDigest,
         },
       },
@@ -119,8 +139,10 @@ export async function openTask(
     return no(conflictRefusal(intent.error));
   }
 
-  const issued = await mintAll(broker, task, leases, admission.value, seal.value);
-  if (!issued.ok) return issued;
+  const issued = await mintAll(broker, task, leases, admission.value, seal.value, (reason) =>
+    endTask(broker, task.id, { reason, exitStatus: null, actor: { kind: 'system' } }),
+  );
+  if (!issued.ok) return no(issued.error);
   const isSealed = seal.value !== null;
   return ok({
     task,
@@ -155,7 +177,13 @@ export async function addCredentials(
   const seal = task.publicKey === null ? ok(null) : await sealFor(task.publicKey as Record<string, Json>);
   if (!seal.ok) return no({ reason: 'invalid-request', detail: seal.error });
 
-  const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  const tooShort = tooLate(decision.credentials, admission.value, task.expiresAt - now);
+  if (tooShort !== null) return no({ reason: 'task-ended', detail: tooShort });
+  // Only what a task was opened with has its very instant.
+  const createdAt = Math.max(now, task.openedAt + 1);
+  const leases = decision.credentials.map((credential) =>
+    intend(broker, task, credential, decision, now, createdAt),
+  );
   const intent = await broker.committer.commit({
     // Not changed, but held to its version: a task that ends meanwhile gets no more leases.
     changedTask: task,
@@ -172,8 +200,26 @@ export async function addCredentials(
     ],
   });
   if (!intent.ok) return no(conflictRefusal(intent.error));
-  const issued = await mintAll(broker, task, leases, admission.value, seal.value);
-  return issued.ok ? ok({ task: committed(task), credentials: issued.value }) : issued;
+  const issued = await mintAll(broker, task, leases, admission.value, seal.value, async (reason) => {
+    // What the task had before, it keeps.
+    await Promise.all(
+      leases.map((lease) => endLease(broker, lease.id, { reason, actor: { kind: 'system' } })),
+    );
+  });
+  return issued.ok ? ok({ task: committed(task), credentials: issued.value }) : no(issued.error);
+}
+
+/** Whether the task's own end leaves a credential less time than its target can give: null when there is enough. */
+function tooLate(
+  credentials: readonly DecidedCredential[],
+  targets: ReadonlyMap<string, LiveTarget>,
+  leftMs: number,
+): string | null {
+  for (const { target } of credentials) {
+    const shortest = targets.get(target)?.kind.ttl.shortestSeconds ?? 0;
+    if (leftMs < shortest * 1000) return `The task ends before the shortest lifetime at "${target}"`;
+  }
+  return null;
 }
 
 /** Whether nothing more is done for a task. */
@@ -272,6 +318,7 @@ function intend(
   credential: DecidedCredential,
   decision: Decision,
   now: number,
+  createdAt = now,
 ): LeaseRow {
   const id = newId(broker.runtime);
   const capAt = Math.min(now + credential.capSeconds * 1000, task.expiresAt);
@@ -289,7 +336,7 @@ function intend(
     subject: task.subject,
     scope: credential.scope,
     counted: isLimited(decision),
-    createdAt: now,
+    createdAt,
     issuedAt: null,
     expiresAt: Math.min(now + credential.ttlSeconds * 1000, capAt),
     capAt,
@@ -322,16 +369,17 @@ function intendedEvent(lease: LeaseRow) {
   } as const;
 }
 
-/** All of the task's credentials, or none: where one fails the whole task ends. */
+/** All of these credentials, or none: where one fails, all are ended by `undo` before the caller hears of it. */
 async function mintAll(
   broker: Broker,
   task: TaskRow,
   leases: readonly LeaseRow[],
   targets: ReadonlyMap<string, LiveTarget>,
   seal: Seal | null,
+  undo: (reason: 'mint-failed' | 'abandoned') => Promise<unknown>,
 ): Promise<Result<readonly IssuedCredential[], Refusal>> {
-  const answers = await Promise.all(
-    leases.map((lease) => {
+  const answers = await Promise.allSettled(
+    leases.map(async (lease) => {
       const live = targets.get(lease.target);
       if (live === undefined) throw new Error(`no target for lease ${lease.id}`);
       return mintLease(broker, task, lease, live, seal);
@@ -339,12 +387,16 @@ async function mintAll(
   );
   const issued: IssuedCredential[] = [];
   for (const answer of answers) {
-    if (!answer.ok) {
-      broker.observe.refused(answer.error.reason);
-      await endTask(broker, task.id, { reason: 'mint-failed', exitStatus: null, actor: { kind: 'system' } });
-      return answer;
+    if (answer.status === 'rejected') {
+      // The store did not take one. If it is still away the reaper finds what is left, and nobody was given any of it.
+      await waitAtMost(broker, undo('abandoned')).catch(() => {});
+      throw answer.reason;
     }
-    issued.push(answer.value);
+    if (!answer.value.ok) {
+      await waitAtMost(broker, undo('mint-failed'));
+      return answer.value;
+    }
+    issued.push(answer.value.value);
   }
   return ok(issued);
 }
@@ -380,20 +432,29 @@ function quotasOf(decision: Decision, leases: number, taskGrant: TaskGrantRow | 
   return uses;
 }
 
-/** Records the use of evidence that may be used once, bound to this request so that its own retry passes. */
+/** Records the use of all evidence that may be used once, bound to this request so that its own retry passes. */
 export function evidenceOf(caller: Caller, usedFor: string): Pick<Unit, 'evidence'> {
-  const once = caller.kind === 'principal' ? caller.principal.proof.singleUse : undefined;
-  return once === undefined ? {} : { evidence: { id: once.id, usedFor, keepUntil: once.until } };
+  if (caller.kind !== 'principal') return {};
+  const { principal, possession } = caller;
+  const uses = [
+    principal.proof.singleUse,
+    ...(principal.actors ?? []).map((actor) => actor.proof?.singleUse),
+    possession?.singleUse,
+  ];
+  const evidence = uses.flatMap((once) => (once ? [{ id: once.id, usedFor, keepUntil: once.until }] : []));
+  return evidence.length === 0 ? {} : { evidence };
 }
 
 function idempotencyKeyOf(
   caller: Caller & { readonly kind: 'principal' },
   key: string | null,
 ): string | null {
-  return key === null ? null : digestJson([caller.principal.issuer, caller.principal.subject, key]);
+  if (key === null) return null;
+  const { issuer, subject, actors } = caller.principal;
+  return digestJson([issuer, subject, ...(actors === undefined ? [] : [names(actors)]), key]);
 }
 
-function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {
+export function conflictRefusal(conflict: 'version' | 'replayed' | 'repeated' | 'limit'): Refusal {
   switch (conflict) {
     case 'limit':
       return { reason: 'limit-reached', detail: 'A limit of the grant is reached', retryAfterMs: 10_000 };

@@ -1,5 +1,5 @@
 import type { Json } from '../json.ts';
-import { err, ok, type Result } from '../result.ts';
+import { ok, type Result } from '../result.ts';
 import { listEvents } from '../store/events.ts';
 import { leasesOfTask, listLeases as listLeaseRows, readLease as readLeaseRow } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
@@ -89,7 +89,10 @@ export async function readAudit(
   if (!permission.ok) return permission;
   const after = page.cursor === null ? null : Number(page.cursor);
   if (after !== null && !Number.isSafeInteger(after)) {
-    return err({ reason: 'invalid-request', detail: 'The cursor is not one of ours: leave it out to start' });
+    return refuse(broker, caller, {}, 'read-audit', {
+      reason: 'invalid-request',
+      detail: 'The cursor is not one of ours: leave it out to start',
+    });
   }
   const stored = await listEvents(broker.database, filter, after, page.limit);
   const last = stored.length < page.limit ? undefined : stored.at(-1);

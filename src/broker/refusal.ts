@@ -5,6 +5,11 @@
 export type Refusal =
   /** Evidence was missing or bad. */
   | { readonly reason: 'unauthenticated'; readonly detail: string }
+  /**
+   * The token is bound to a key or a certificate, and what should prove that the caller holds it is missing or bad.
+   * With a nonce: nothing is wrong but its time, and a proof with this nonce would do.
+   */
+  | { readonly reason: 'bad-proof'; readonly detail: string; readonly nonce: string | null }
   /** Policy says no, whatever the ground. */
   | { readonly reason: 'not-allowed'; readonly detail: string }
   | { readonly reason: 'not-found'; readonly detail: string }

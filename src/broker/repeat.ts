@@ -1,8 +1,9 @@
-import { err, ok, type Result } from '../result.ts';
+import { ok, type Result } from '../result.ts';
 import { leasesOfTask } from '../store/leases.ts';
 import type { TaskRow } from '../store/rows.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
+import { conflictRefusal, evidenceOf, hasEnded } from './open.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller, OpenedTask } from './verbs.ts';
@@ -18,14 +19,18 @@ export async function repeatTask(
   requestDigest: string,
 ): Promise<Result<OpenedTask, Refusal>> {
   const no = (refusal: Refusal) => refuse(broker, caller, aboutTask(task), 'open-task', refusal);
+  const now = broker.runtime.now();
   if (task.requestDigest !== requestDigest) {
     return no({ reason: 'idempotency-key-reused', detail: 'The key was used for another request' });
   }
-  const leases = await leasesOfTask(broker.database, task.id);
+  // What was added to the task since was given to others than this request.
+  const leases = (await leasesOfTask(broker.database, task.id)).filter(
+    (lease) => lease.createdAt === task.openedAt,
+  );
   if (leases.some((lease) => lease.state === 'minting')) {
-    return err({ reason: 'in-progress', detail: 'The first request is being served', retryAfterMs: 1_000 });
+    return no({ reason: 'in-progress', detail: 'The first request is being served', retryAfterMs: 1_000 });
   }
-  if (task.state === 'ended' || leases.some((lease) => lease.state !== 'active')) {
+  if (hasEnded(task, now) || leases.some((lease) => lease.state !== 'active')) {
     return no({ reason: 'task-ended', detail: 'The task that the key opened has ended' });
   }
   if (task.sealedToken === null) {
@@ -34,7 +39,9 @@ export async function repeatTask(
       detail: 'The credential was handed out, and no public key was sent',
     });
   }
-  await broker.committer.commit({
+  const redelivered = await broker.committer.commit({
+    // Evidence that may be used once served the request that opened the task, or serves this one and no other.
+    ...evidenceOf(caller, task.idempotencyKey ?? task.id),
     events: leases.map((lease) => ({
       kind: 'lease.redelivered',
       actor: actorOf(caller),
@@ -42,6 +49,7 @@ export async function repeatTask(
       data: {},
     })),
   });
+  if (!redelivered.ok) return no(conflictRefusal(redelivered.error));
   return ok({
     task,
     token: null,

@@ -3,10 +3,10 @@ import { readLease } from '../store/leases.ts';
 import type { LeaseRow } from '../store/rows.ts';
 import { aboutLease } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
-import { endLease } from './end.ts';
+import { endLease, waitAtMost } from './end.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import { waitAtMost } from './task.ts';
+import { changedMeanwhile } from './task.ts';
 import type { Caller } from './verbs.ts';
 
 /** Ends one lease before its time, for its task's holder or an operator. The reason given is in the log. */
@@ -28,5 +28,9 @@ export async function revokeLease(
     broker,
     endLease(broker, leaseId, { reason: 'revoked', actor: actorOf(caller), note: reason }),
   );
-  return ok((await readLease(broker.database, leaseId)) ?? lease);
+  const after = (await readLease(broker.database, leaseId)) ?? lease;
+  if (after.state === 'minting' || after.state === 'active') {
+    return changedMeanwhile(broker, caller, aboutLease(lease), 'revoke-lease');
+  }
+  return ok(after);
 }

@@ -25,18 +25,20 @@ export interface Lane {
 export function createLane(concurrency: number, queue: number, limits: BrokerLimits): Lane {
   const limit: LimitFunction = pLimit(concurrency);
   const breaker = createBreaker(limits.breakerFailures, limits.breakerOpenMs);
+  const isBusy = () => limit.activeCount + limit.pendingCount > 0;
   return {
     refusal(now) {
       const openForMs = breaker.openForMs(now);
       if (openForMs > 0) return { why: 'open', retryAfterMs: openForMs };
+      // One attempt is enough to learn from.
+      if (breaker.probing(now) && isBusy()) return { why: 'open', retryAfterMs: 1_000 };
       if (limit.pendingCount >= queue) return { why: 'full', retryAfterMs: 1_000 };
       return null;
     },
     room(now) {
       if (breaker.openForMs(now) > 0) return 0;
-      // While the breaker probes, one attempt is enough to learn from.
-      const room = concurrency - limit.activeCount - limit.pendingCount;
-      return Math.max(0, breaker.probing(now) ? Math.min(1, room) : room);
+      if (breaker.probing(now)) return isBusy() ? 0 : 1;
+      return Math.max(0, concurrency - limit.activeCount - limit.pendingCount);
     },
     run(work, now) {
       return limit(async () => {
@@ -73,10 +75,15 @@ interface Breaker {
 function createBreaker(failuresToOpen: number, openMs: number): Breaker {
   let failures = 0;
   let openedAt = 0;
+  function openForMs(now: number): number {
+    if (failures < failuresToOpen) return 0;
+    // A clock that was set back must not keep it open for as long as it was set back.
+    openedAt = Math.min(openedAt, now);
+    return Math.max(0, openedAt + openMs - now);
+  }
   return {
-    openForMs: (now) =>
-      failures < failuresToOpen ? 0 : Math.min(openMs, Math.max(0, openedAt + openMs - now)),
-    probing: (now) => failures >= failuresToOpen && now >= openedAt + openMs,
+    openForMs,
+    probing: (now) => failures >= failuresToOpen && openForMs(now) === 0,
     succeeded() {
       failures = 0;
     },

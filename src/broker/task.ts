@@ -1,9 +1,10 @@
+import type { About } from '../audit/event.ts';
 import { ok, type Result } from '../result.ts';
 import { leasesOfTask } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
 import { actorOf, type Broker } from './broker.ts';
-import { endTask } from './end.ts';
+import { endTask, waitAtMost } from './end.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS } from './mint.ts';
 import { hasEnded } from './open.ts';
@@ -20,9 +21,12 @@ export async function heartbeat(
   const request = 'heartbeat';
   if (caller.kind !== 'task' || caller.task.id !== taskId) return notTheirs(broker, caller, taskId, request);
   let task: TaskRow | null = caller.task;
-  for (let attempt = 0; attempt < CHANGE_ATTEMPTS && task !== null; attempt++) {
+  for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const now = broker.runtime.now();
-    if (hasEnded(task, now)) break;
+    if (task === null || hasEnded(task, now)) {
+      const detail = 'The task has ended';
+      return refuse(broker, caller, { task: taskId }, request, { reason: 'task-ended', detail });
+    }
     if (task.heartbeatSeconds === null) return ok(task);
     const deadline = now + task.heartbeatSeconds * 1000;
     const leases = (await leasesOfTask(broker.database, taskId)).filter((lease) => lease.state === 'active');
@@ -37,10 +41,7 @@ export async function heartbeat(
     if (result.ok) return ok(committed(changed));
     task = await readTask(broker.database, taskId);
   }
-  return refuse(broker, caller, { task: taskId }, request, {
-    reason: 'task-ended',
-    detail: 'The task has ended',
-  });
+  return changedMeanwhile(broker, caller, { task: taskId }, request);
 }
 
 /**
@@ -56,22 +57,24 @@ export async function completeTask(
   const allowed = caller.kind === 'task' ? caller.task.id === taskId : caller.roles.has('operator');
   if (!allowed) return notTheirs(broker, caller, taskId, 'complete-task');
   const reason = caller.kind === 'task' ? 'completed' : 'revoked';
-  await waitAtMost(broker, endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller) }));
+  const seen = caller.kind === 'task' ? { seen: caller.task } : {};
+  const work = endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller), ...seen });
+  const ended = await waitAtMost(broker, work);
+  if (ended) return ok(ended);
   const task = await readTask(broker.database, taskId);
   if (task === null) return notTheirs(broker, caller, taskId, 'complete-task');
+  // The wait was over before the store had it: he must not believe that it has ended.
+  if (task.state !== 'ended') return changedMeanwhile(broker, caller, { task: taskId }, 'complete-task');
   return ok({ task, leases: await leasesOfTask(broker.database, taskId) });
 }
 
-/** Waits for work that goes on by itself, but no longer than a caller can be kept. Its failure is the caller's only while he waits. */
-export async function waitAtMost(broker: Broker, work: Promise<unknown>): Promise<void> {
-  const waited = new AbortController();
-  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).catch(() => {});
-  work.catch((error: unknown) => broker.log.error({ err: error }, 'ending failed while nobody waited'));
-  try {
-    await Promise.race([work, limit]);
-  } finally {
-    waited.abort();
-  }
+/** The answer when others changed what the caller wants to change every time, or are still at it: he may ask again. */
+export function changedMeanwhile(broker: Broker, caller: Caller, about: About, request: string) {
+  return refuse(broker, caller, about, request, {
+    reason: 'in-progress',
+    detail: 'It is being changed at the same time',
+    retryAfterMs: 1_000,
+  });
 }
 
 /** One answer for what does not exist and for what is somebody else's. */

@@ -1,19 +1,38 @@
 import type { AuditEvent } from '../audit/event.ts';
 import type { Check } from '../grants/grant.ts';
-import type { Evidence, Principal } from '../identity/attestor.ts';
+import type { ActingParty, Evidence, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 
 /** Who calls: a proven identity with its roles, or the holder of a task's token. */
 export type Caller =
-  | { readonly kind: 'principal'; readonly principal: Principal; readonly roles: ReadonlySet<Role> }
+  | {
+      readonly kind: 'principal';
+      readonly principal: Principal;
+      readonly roles: ReadonlySet<Role>;
+      /** What he has proven to hold; absent: nothing. What he opens is bound to it. */
+      readonly possession?: Possession;
+    }
   | { readonly kind: 'task'; readonly task: TaskRow };
 
 /** `operator` ends and explains, `auditor` reads, `orchestrator` cuts task grants. */
 export type Role = 'operator' | 'auditor' | 'orchestrator';
+
+/** What came with a request to say whose its token is. */
+export interface Presented {
+  /** The scheme in which the token was presented. A token in a request's body comes as `Bearer`. */
+  readonly scheme: 'Bearer' | 'DPoP';
+  /** The DPoP proof, and the method and the path that it must be for. */
+  readonly proof: { readonly jwt: string; readonly method: string; readonly path: string } | null;
+  /** SHA-256 thumbprint, base64url, of the client certificate whose key this connection has proven. */
+  readonly certificate: string | null;
+  /** Whether the token stood in the body: a proof then does not name it. */
+  readonly inBody?: true;
+}
 
 export interface OpenTask {
   readonly grant: string;
@@ -26,6 +45,8 @@ export interface OpenTask {
   /** A public JWK. */
   readonly publicKey: Readonly<Record<string, Json>> | null;
   readonly idempotencyKey: string | null;
+  /** Evidence of somebody who acts for the caller. */
+  readonly actor?: Evidence;
 }
 
 export interface IssuedCredential {
@@ -107,8 +128,11 @@ export interface Explain {
     readonly issuer: string;
     readonly subject: string;
     readonly claims: Readonly<Record<string, Json>>;
+    readonly actors?: readonly Pick<ActingParty, 'issuer' | 'subject' | 'claims'>[] | undefined;
   } | null;
   readonly token: string | null;
+  /** A token of somebody who acts for the identity. */
+  readonly actorToken?: string;
   readonly task: string | null;
   readonly purpose: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
@@ -117,7 +141,11 @@ export interface Explain {
 }
 
 export interface Explanation {
-  readonly identity: { readonly issuer: string; readonly subject: string } | null;
+  readonly identity: {
+    readonly issuer: string;
+    readonly subject: string;
+    readonly actors?: readonly { readonly issuer: string; readonly subject: string }[] | undefined;
+  } | null;
   readonly token: { readonly ok: boolean; readonly reason: string; readonly detail: string } | null;
   readonly grants: readonly {
     readonly grant: string;
@@ -145,7 +173,7 @@ type Answer<T> = Promise<Result<T, Refusal>>;
  */
 export interface Verbs {
   /** Who is it? A task's token, or evidence for an attestor. `request` names what it was wanted for, in the log. */
-  identify(evidence: Evidence, request: string): Answer<Caller>;
+  identify(evidence: Evidence, request: string, presented?: Presented): Answer<Caller>;
   openTask(caller: Caller, ask: OpenTask): Answer<OpenedTask>;
   addCredentials(
     caller: Caller,
@@ -163,6 +191,11 @@ export interface Verbs {
     caller: Caller,
     taskId: string,
   ): Answer<{ readonly task: TaskRow; readonly leases: readonly LeaseRow[] }>;
+  /** What a task's token is good for, for its holder, operators and auditors; null when it is good for nothing. */
+  introspect(
+    caller: Caller,
+    token: string,
+  ): Answer<{ readonly task: TaskRow; readonly leases: readonly LeaseRow[] } | null>;
   listTasks(
     caller: Caller,
     filter: TaskFilter,

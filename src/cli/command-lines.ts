@@ -25,6 +25,7 @@ export function addUsing(program: Command, io: Io, action: Action): void {
   deliveryOptions(askOptions(connectionOptions(program.command('exec'))))
     .description('run a command with the credentials of a task that ends when the command does')
     .argument('<command...>', 'the command and its arguments, after --')
+    .option('--dpop', "bind the task's token to a key that never leaves this process")
     .passThroughOptions()
     .addHelpText('after', EXEC_EXIT_HELP)
     .action(

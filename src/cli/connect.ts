@@ -21,7 +21,8 @@ export function connect(
   {
     token = identityToken(io, options),
     maxAttempts,
-  }: { token?: () => Promise<string>; maxAttempts?: number } = {},
+    dpop,
+  }: { token?: () => Promise<string>; maxAttempts?: number; dpop?: true } = {},
 ): Client {
   const url = urlOf(io, options);
   try {
@@ -31,6 +32,7 @@ export function connect(
       fetch: io.runtime.fetch,
       sleep: io.runtime.sleep,
       ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      ...(dpop ? { dpop } : {}),
       ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
     });
   } catch (error) {

@@ -28,6 +28,8 @@ export function reportFailure(io: Io, error: unknown): number {
 function problemExit(code: HallpassProblem['code']): number {
   switch (code) {
     case 'unauthenticated':
+    case 'invalid-proof':
+    case 'use-nonce':
       return EXIT.unauthenticated;
     case 'not-allowed':
       return EXIT.notAllowed;

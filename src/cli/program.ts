@@ -8,7 +8,11 @@ export interface ProgramParts {
   readonly io: Io;
   readonly version: string;
   serve(options: { readonly config: string }): Promise<number>;
-  check(options: { readonly config: string; readonly json: boolean }): Promise<number>;
+  check(options: {
+    readonly config: string;
+    readonly json: boolean;
+    readonly live: boolean;
+  }): Promise<number>;
 }
 
 /** A command line that was understood, and its exit code once the command has run. */
@@ -67,10 +71,14 @@ function addBroker(program: Command, parts: ProgramParts, action: Action): void 
     .command('check')
     .description('read a configuration and report every fault in it')
     .addOption(configOption())
+    .option(
+      '--live',
+      'also mint and end a real credential at every target, and name the rights that are missing',
+    )
     .option('--json', 'print JSON')
     .action(
-      action((options: { config: string; json?: true }) =>
-        parts.check({ config: options.config, json: options.json ?? false }),
+      action(({ config, json, live }: { config: string; json?: true; live?: true }) =>
+        parts.check({ config, json: json ?? false, live: live ?? false }),
       ),
     );
 }

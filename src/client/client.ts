@@ -16,13 +16,16 @@ import type {
   TasksQuery,
   TaskWithLeases,
 } from '../http/contract.ts';
+import { createProofKey } from './dpop.ts';
 import { createSealKey } from './sealed.ts';
 import { completeTask, openedHandle, type TaskHandle } from './task.ts';
-import { type Call, createTransport, type TransportOptions } from './transport.ts';
+import { type Call, createTransport, type Transport, type TransportOptions } from './transport.ts';
 
 export interface ClientOptions extends TransportOptions {
   /** Proves who calls. Asked for each attempt, so that it is always fresh. */
   readonly token: () => Promise<string>;
+  /** Binds each task's token to a key that never leaves this process: a stolen token is then useless. `url` must be the broker's own name for itself. */
+  readonly dpop?: true;
 }
 
 export interface OpenOptions {
@@ -57,7 +60,7 @@ export interface Client {
 /** A client of one broker for one identity. Holds no connection of its own. */
 export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options);
-  const { token } = options;
+  const { token, dpop } = options;
   const get = <T>(path: string, query: Call['query'] = {}) =>
     transport<T>({ method: 'GET', path, query, token, repeat: 'always' });
   const post = <T>(path: string, body: unknown, repeat: Call['repeat']) =>
@@ -66,16 +69,19 @@ export function createClient(options: ClientOptions): Client {
   return {
     async openTask(request, { idempotencyKey = crypto.randomUUID(), unsealed = false, signal } = {}) {
       const key = unsealed ? null : await createSealKey();
+      const proof = dpop ? await createProofKey() : undefined;
       const opened = await transport<OpenTaskResponse>({
         method: 'POST',
         path: '/v1/tasks',
         body: key ? { ...request, public_key: key.publicKey } : request,
         headers: { 'idempotency-key': idempotencyKey },
         token,
+        proof,
         repeat: 'always',
         signal,
       });
-      return openedHandle(transport, opened, key);
+      const bound: Transport = proof ? (call) => transport({ ...call, proof, bound: true }) : transport;
+      return openedHandle(bound, opened, key);
     },
     completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
     readTask: (id) => get(`/v1/tasks/${at(id)}`),

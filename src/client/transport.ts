@@ -1,4 +1,5 @@
 import type { Problem } from '../http/contract.ts';
+import type { ProofKey } from './dpop.ts';
 import { HallpassProblem, HallpassUnreachable } from './problem.ts';
 
 /** How a client reaches its broker. */
@@ -30,6 +31,10 @@ export interface Call {
    * `refused` before anything was begun; or `never`.
    */
   readonly repeat: 'always' | 'refused' | 'never';
+  /** Proves that the token is presented by its holder. */
+  readonly proof?: ProofKey | undefined;
+  /** Whether the token is bound to the key of the proofs. */
+  readonly bound?: boolean;
   /** Stops the repetitions. */
   readonly signal?: AbortSignal | undefined;
   /** Cuts an attempt that is under way. */
@@ -51,7 +56,7 @@ export function createTransport(options: TransportOptions): Transport {
   return async <T>(call: Call): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await send<T>(base, options, call);
+        return await sendWithNonce<T>(base, options, call);
       } catch (error) {
         const waitMs = waitBefore(error, call, attempt, random);
         if (waitMs === null || attempt >= maxAttempts || call.signal?.aborted) throw error;
@@ -87,12 +92,23 @@ function mayRepeat(problem: HallpassProblem, repeat: Call['repeat']): boolean {
   }
 }
 
+/** A proof that the broker does not take for one of now is made again with its nonce: nothing was begun. */
+async function sendWithNonce<T>(base: URL, options: TransportOptions, call: Call): Promise<T> {
+  try {
+    return await send<T>(base, options, call);
+  } catch (error) {
+    if (!call.proof || !(error instanceof HallpassProblem) || error.code !== 'use-nonce') throw error;
+    return send<T>(base, options, call);
+  }
+}
+
 async function send<T>(base: URL, options: TransportOptions, call: Call): Promise<T> {
   const url = new URL(base);
   url.pathname = `${base.pathname.replace(/\/$/, '')}${call.path}`;
   for (const [name, value] of Object.entries(call.query ?? {}))
     if (value !== undefined) url.searchParams.set(name, String(value));
   const token = await call.token();
+  const proof = await call.proof?.prove({ method: call.method, url, token });
   const fetch = options.fetch ?? globalThis.fetch;
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000);
   let answer: Response;
@@ -102,7 +118,8 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
       method: call.method,
       headers: {
         ...call.headers,
-        authorization: `Bearer ${token}`,
+        authorization: `${call.bound ? 'DPoP' : 'Bearer'} ${token}`,
+        ...(proof === undefined ? {} : { dpop: proof }),
         ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
@@ -114,6 +131,8 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
   } catch (error) {
     throw new HallpassUnreachable(base.origin, error);
   }
+  const nonce = answer.headers.get('dpop-nonce');
+  if (nonce !== null) call.proof?.useNonce(nonce);
   const json = parse(text);
   if (answer.ok && json !== null) return json as T;
   throw problemOf(answer, json);

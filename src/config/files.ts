@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 
-export interface FileContent {
+interface FileContent {
   readonly bytes: Uint8Array;
   /** Permission bits. */
   readonly mode: number;

@@ -73,6 +73,7 @@ export async function loadTargets(
     const settings = parseSettings(kind, expanded.value, path, loading.faults);
     if (settings === null) continue;
     loaded.broken.delete(name);
+    loading.warnings.push(...(kind.cautions?.(settings) ?? []).map((message) => ({ path, message })));
     loaded.configured.set(name, { name, kind, settings });
     loaded.world.set(name, { kind, settings });
     loaded.shown[name] = { provider, entry: expanded.shown };

@@ -244,9 +244,9 @@ function credentialsOf(grant: Json | undefined): Readonly<Record<string, Members
 }
 
 function readAccess(raw: RawConfig['access'], world: GrantWorld, loading: Loading): AccessRule[] {
-  return raw.map(({ role, issuer, claims }, i) => ({
+  return raw.map(({ role, ...who }, i) => ({
     role,
-    who: parsePrincipalMatcher({ issuer, claims }, world.issuers, ['access', i], loading.faults),
+    who: parsePrincipalMatcher(who, world.issuers, ['access', i], loading.faults),
   }));
 }
 

@@ -5,7 +5,7 @@ import type { Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { MAX_DEPTH, MAX_FILE_BYTES } from './limits.ts';
 
-export interface Position {
+interface Position {
   readonly line: number;
   readonly column: number;
 }

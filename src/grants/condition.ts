@@ -26,7 +26,8 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
 
 /**
  * Conditions in CEL (https://cel.dev) over `claims`, `issuer`, `subject`, `task`, `parameters` (with their declared
- * types), `purpose` (`""` when none is given) and `now`, and with `text.glob("release/*")` for our globs.
+ * types), `purpose` (`""` when none is given), `now`, `actor` (who acts for the subject, with `issuer`, `subject` and
+ * `claims`; empty when nobody does) and `actors` (all who do, the nearest first), and with `text.glob("release/*")` for our globs.
  *
  * A number of a claim is an `int` if it is whole (JSON does not tell 1 from 1.0), else a `double`. A claim or
  * parameter that is absent is an error, which denies, unless the expression asks `has(claims.x)` first.
@@ -44,6 +45,8 @@ export function conditionCompiler(
     .registerVariable('task', 'string')
     .registerVariable({ name: 'parameters', schema })
     .registerVariable('purpose', 'string')
+    .registerVariable('actor', 'map<string, dyn>')
+    .registerVariable('actors', 'list<map<string, dyn>>')
     .registerVariable('now', 'google.protobuf.Timestamp')
     .registerFunction('string.glob(string): bool', matchGlob);
   return { compile: (expression) => compile(environment, expression) };
@@ -84,8 +87,16 @@ function matchGlob(text: string, pattern: string): boolean {
 }
 
 function variables(input: ConditionInput): Record<string, unknown> {
-  const { claims, parameters, now, ...texts } = input;
-  return { ...texts, claims: toCel(claims), parameters: toCel(parameters), now: new Date(now) };
+  const { claims, parameters, actors, now, ...texts } = input;
+  const parties = actors.map(({ issuer, subject, claims }) => toCel({ issuer, subject, claims }));
+  return {
+    ...texts,
+    claims: toCel(claims),
+    parameters: toCel(parameters),
+    actor: parties[0] ?? new Map(),
+    actors: parties,
+    now: new Date(now),
+  };
 }
 
 /** JSON as CEL has it. Maps, because an object's inherited members are nobody's claims. */

@@ -46,7 +46,7 @@ export function parseCredential(
   faults.push(...unboundedTemplates(template, context, path));
   const scopeFor = (values: TemplateValues) => fillAndCheck(template, target, values);
   if (faults.length === 0 || faults.every((fault) => !startsWith(fault.path, path)))
-    faults.push(...tryScopes(template, target, context, [...path, 'scope']));
+    faults.push(...tryScopes(raw.scope, template, target, context, [...path, 'scope']));
   return { name, target: raw.target, provider: target.kind.kind, ttl, scopeFor };
 }
 
@@ -128,7 +128,13 @@ function fillAndCheck(
  * Fills the scope as requests will, before any does: with each value of every parameter that has few, with a likely
  * one of the others. A fault at a place that holds only likely values is none: another value may fit.
  */
-function tryScopes(template: ScopeTemplate, target: TargetInWorld, context: Context, at: Path): Fault[] {
+function tryScopes(
+  raw: Json,
+  template: ScopeTemplate,
+  target: TargetInWorld,
+  context: Context,
+  at: Path,
+): Fault[] {
   const found = new Map<string, Fault>();
   const report = (fault: Fault) => found.set(`${printPath(fault.path)} ${fault.message}`, fault);
   for (const values of trialValues(template, context)) {
@@ -153,6 +159,9 @@ function tryScopes(template: ScopeTemplate, target: TargetInWorld, context: Cont
         report({ path: [...at, ...fault.path], message: fault.message });
     }
   }
+  // As it is written, too: a provider can see where a template stands only while it is there.
+  const asWritten = found.size > 0 ? [] : (target.kind.refuseScope?.(raw, target.settings) ?? []);
+  for (const message of asWritten) report({ path: at, message });
   return [...found.values()];
 }
 

@@ -16,7 +16,7 @@ import type {
 } from './grant.ts';
 import { MAX_PURPOSE_LENGTH, MAX_SHOWN, MAX_TASK_LENGTH } from './limits.ts';
 import { hasDotSegment, isPlainText } from './parameter.ts';
-import { checkPrincipal, claimsLookedAt } from './principal.ts';
+import { actorsLookedAt, checkPrincipal, claimsLookedAt } from './principal.ts';
 
 /**
  * Whether the grant, or what a task grant cut from it, allows exactly this. The refusal is the first check that fails
@@ -72,6 +72,7 @@ function inspect(grant: Grant, cut: Cut | null, ask: Ask): Inspection {
       heartbeatSeconds: grant.heartbeatSeconds,
       limits: grant.limits,
       claims: claimsLookedAt(grant, ask),
+      ...(ask.principal.actors === undefined ? {} : { actors: actorsLookedAt(grant, ask) }),
     }),
   };
 }
@@ -255,7 +256,16 @@ function checkConditions(
 ): ReasonedCheck[] {
   const { principal, task, purpose, now } = ask;
   const { issuer, subject, claims } = principal;
-  const input: ConditionInput = { claims, issuer, subject, task, parameters, purpose: purpose ?? '', now };
+  const input: ConditionInput = {
+    claims,
+    issuer,
+    subject,
+    task,
+    parameters,
+    purpose: purpose ?? '',
+    actors: principal.actors ?? [],
+    now,
+  };
   return grant.conditions.map((condition, i) => {
     const { holds, error } = condition.holds(input);
     const actual = error === null ? `${holds}` : `an error: ${error}`;

@@ -1,4 +1,4 @@
-import type { Principal } from '../identity/attestor.ts';
+import type { ActingParty, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 
 /**
@@ -37,6 +37,8 @@ export interface PrincipalMatcher {
   readonly issuer: string;
   /** All must match. A claim's name may be a path: `kubernetes.io/namespace` is the member `namespace` of `kubernetes.io`. */
   readonly claims: readonly ClaimRule[];
+  /** Who must act for the principal, and so on along the chain. Absent: nobody may, he acts himself. */
+  readonly actor?: PrincipalMatcher;
 }
 
 export interface ClaimRule {
@@ -107,6 +109,8 @@ export interface ConditionInput {
   readonly task: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly purpose: string;
+  /** Who acts for the subject, the nearest first. */
+  readonly actors: readonly Pick<ActingParty, 'issuer' | 'subject' | 'claims'>[];
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -149,6 +153,8 @@ export interface Decision {
   readonly limits: Grant['limits'];
   /** The claims that the grant looked at, by name, with their values: the ground of the decision, for the log. */
   readonly claims: Readonly<Record<string, Json>>;
+  /** Likewise for those who act for the principal, the nearest first; absent when he acts himself. */
+  readonly actors?: readonly Pick<ActingParty, 'issuer' | 'subject' | 'claims'>[];
 }
 
 export interface DecidedCredential {

@@ -9,6 +9,9 @@ export const MAX_MATCHED_LENGTH = 16_384;
 /** Members of a claim's path. */
 export const MAX_CLAIM_DEPTH = 8;
 
+/** Those who may act for a principal, one for another: as deep as grants can name them. */
+export const MAX_ACTORS = 3;
+
 /** Characters of a task's name, as in the contract of the API. */
 export const MAX_TASK_LENGTH = 200;
 /** Characters of a purpose, as in the contract of the API. */

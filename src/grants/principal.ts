@@ -1,4 +1,4 @@
-import type { Principal } from '../identity/attestor.ts';
+import type { ActingParty, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import { type ReasonedCheck, show } from './check.ts';
 import { type Fault, type Path, quote, suggest } from './fault.ts';
@@ -7,15 +7,29 @@ import { MAX_CLAIM_DEPTH } from './limits.ts';
 import { type ParsedPattern, parsePatterns } from './pattern.ts';
 import { type IssuerInWorld, tooWide } from './width.ts';
 
+/** Whether the principal and all who act for him are those of the matcher, link by link, and nobody is left over. */
 export function matchesPrincipal(matcher: PrincipalMatcher, principal: Principal): boolean {
+  return matchesChain(matcher, chainOf(principal));
+}
+
+type Link = Pick<ActingParty, 'issuer' | 'subject' | 'claims'>;
+
+/** The principal, and who acts for him, the nearest first. */
+function chainOf(principal: Principal): readonly Link[] {
+  return [principal, ...(principal.actors ?? [])];
+}
+
+function matchesChain(matcher: PrincipalMatcher | undefined, [link, ...rest]: readonly Link[]): boolean {
+  if (matcher === undefined || link === undefined) return matcher === undefined && link === undefined;
   return (
-    matcher.issuer === principal.issuer &&
-    matcher.claims.every((rule) => matchesClaim(rule, principal.claims))
+    matcher.issuer === link.issuer &&
+    matcher.claims.every((rule) => matchesClaim(rule, link.claims)) &&
+    matchesChain(matcher.actor, rest)
   );
 }
 
 /** A claim that is missing matches nothing. */
-export function matchesClaim(rule: ClaimRule, claims: Principal['claims']): boolean {
+function matchesClaim(rule: ClaimRule, claims: Principal['claims']): boolean {
   const value = claimAt(claims, rule.path);
   return value !== undefined && rule.accepts.some((pattern) => pattern.matches(value));
 }
@@ -31,32 +45,58 @@ export function claimAt(claims: Principal['claims'], path: readonly string[]): J
   return here;
 }
 
-/** Issuer and claims. When one matcher fits only its claims are listed, else those of all matchers of the issuer. */
+/** Issuer, claims and actors. When one matcher fits only its checks are listed, else those of all matchers of the issuer. */
 export function checkPrincipal(grant: Grant, ask: Ask): ReasonedCheck[] {
-  const { issuer, claims } = ask.principal;
+  const { issuer } = ask.principal;
   const candidates = [...grant.who.entries()].filter(([, matcher]) => matcher.issuer === issuer);
   const issuers = [...new Set(grant.who.map((matcher) => quote(matcher.issuer)))].join(' or ');
-  const first: ReasonedCheck = {
-    reason: 'principal',
-    subject: 'issuer',
-    ok: candidates.length > 0,
-    expected: issuers,
-    actual: show(issuer),
-  };
+  const first = principalCheck('issuer', candidates.length > 0, issuers, show(issuer));
   const fitting = candidates.find(([, matcher]) => matchesPrincipal(matcher, ask.principal));
   const listed = fitting === undefined ? candidates : [fitting];
-  const rules = listed.flatMap(([i, matcher]) =>
-    matcher.claims.map(
-      (rule): ReasonedCheck => ({
-        reason: 'principal',
-        subject: `${grant.who.length > 1 ? `who[${i}].` : ''}claims.${rule.name}`,
-        ok: matchesClaim(rule, claims),
-        expected: expectation(rule),
-        actual: show(claimAt(claims, rule.path)),
-      }),
+  const [subject, ...actors] = chainOf(ask.principal);
+  const rules = listed.flatMap(([i, matcher]) => {
+    const prefix = grant.who.length > 1 ? `who[${i}].` : '';
+    return [...checkClaims(matcher, subject, prefix), ...checkActor(matcher.actor, actors, `${prefix}actor`)];
+  });
+  return [first, ...rules];
+}
+
+function principalCheck(subject: string, ok: boolean, expected: string, actual: string): ReasonedCheck {
+  return { reason: 'principal', subject, ok, expected, actual };
+}
+
+function checkClaims(matcher: PrincipalMatcher, link: Link | undefined, prefix: string): ReasonedCheck[] {
+  const claims = link?.claims ?? {};
+  return matcher.claims.map((rule) =>
+    principalCheck(
+      `${prefix}claims.${rule.name}`,
+      matchesClaim(rule, claims),
+      expectation(rule),
+      show(claimAt(claims, rule.path)),
     ),
   );
-  return [first, ...rules];
+}
+
+/** Who acts for the link before. Silent where nobody does and nobody should. */
+function checkActor(
+  matcher: PrincipalMatcher | undefined,
+  [link, ...rest]: readonly Link[],
+  subject: string,
+): ReasonedCheck[] {
+  if (matcher === undefined) {
+    if (link === undefined) return [];
+    return [principalCheck(subject, false, 'nobody who acts for another', show([link.issuer, link.subject]))];
+  }
+  return [
+    principalCheck(
+      `${subject}.issuer`,
+      matcher.issuer === link?.issuer,
+      quote(matcher.issuer),
+      show(link?.issuer),
+    ),
+    ...checkClaims(matcher, link, `${subject}.`),
+    ...checkActor(matcher.actor, rest, `${subject}.actor`),
+  ];
 }
 
 /** The claims that decide: of the matcher that fits, and of the conditions. */
@@ -71,6 +111,19 @@ export function claimsLookedAt(grant: Grant, ask: Ask): Readonly<Record<string, 
     if (value !== undefined) claims.push([name, value]);
   }
   return Object.fromEntries(claims);
+}
+
+/** Those who act for the principal, each with the claims that the matcher that fits looks at, the nearest first. */
+export function actorsLookedAt(grant: Grant, { principal }: Ask): readonly Link[] {
+  let matcher = grant.who.find((candidate) => matchesPrincipal(candidate, principal));
+  return (principal.actors ?? []).map(({ issuer, subject, claims }) => {
+    matcher = matcher?.actor;
+    const looked = (matcher?.claims ?? []).flatMap((rule): [string, Json][] => {
+      const value = claimAt(claims, rule.path);
+      return value === undefined ? [] : [[rule.name, value]];
+    });
+    return { issuer, subject, claims: Object.fromEntries(looked) };
+  });
 }
 
 /** What the matcher expects of one claim, for people. */
@@ -90,9 +143,16 @@ export function parseClaimPath(name: string): readonly string[] | null {
   return steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-/** Reads `{ issuer, claims }`, which schema.ts has seen. A matcher that lets in more than it says who is a fault. */
+/** A principal as it is written, which schema.ts has seen. */
+interface RawMatcher {
+  readonly issuer: string;
+  readonly claims?: Readonly<Record<string, Json>> | undefined;
+  readonly actor?: RawMatcher | undefined;
+}
+
+/** Reads `{ issuer, claims, actor }`. A matcher that lets in more than it says who is a fault, for an actor as well. */
 export function parsePrincipalMatcher(
-  raw: { readonly issuer: string; readonly claims?: Readonly<Record<string, Json>> | undefined },
+  raw: RawMatcher,
   issuers: ReadonlyMap<string, IssuerInWorld>,
   path: Path,
   faults: Fault[],
@@ -115,7 +175,9 @@ export function parsePrincipalMatcher(
     const message = tooWide(claims, issuer ?? {});
     if (message !== null) faults.push({ path: [...path, 'claims'], message });
   }
-  return { issuer: raw.issuer, claims };
+  if (raw.actor === undefined) return { issuer: raw.issuer, claims };
+  const actor = parsePrincipalMatcher(raw.actor, issuers, [...path, 'actor'], faults);
+  return { issuer: raw.issuer, claims, actor };
 }
 
 const CLAIM_PATH_HINT =

@@ -30,13 +30,22 @@ const json = (typeName: string) => z.custom<Json>((value) => value !== undefined
 
 const description = z.string().max(1000).meta({ description: 'What it is for, for people' });
 
-export const principalMatcher = z.strictObject({
+const party = {
   issuer: z.string().meta({ description: 'Name of an issuer' }),
   claims: z.record(z.string(), json('patterns')).optional().meta({
     description:
       'Claims that must all match, by name or path (`kubernetes.io/namespace`). A value means exactly this, with its type; `{ glob: "acme/*" }` a pattern; `{ contains: x }` a list with this entry; a list any of them',
   }),
-});
+};
+const actor = {
+  description: 'Who must act for it, by an actor token or as its own token states; when left out, nobody may',
+};
+const third = z.strictObject(party);
+const second = z.strictObject({ ...party, actor: third.optional().meta(actor) });
+const first = z.strictObject({ ...party, actor: second.optional().meta(actor) });
+
+// As deep as MAX_ACTORS says.
+export const principalMatcher = z.strictObject({ ...party, actor: first.optional().meta(actor) });
 
 const parameter = z.discriminatedUnion('type', [
   z.strictObject({
@@ -125,7 +134,7 @@ export const grantSchema = z.strictObject({
     .meta({ description: 'What a request may set' }),
   conditions: z.array(z.string()).max(MAX_PATTERNS).optional().meta({
     description:
-      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose` and `now` that must all be true',
+      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose`, `actor`, `actors` and `now` that must all be true',
   }),
   credentials: z
     .record(configName, credential)

@@ -11,6 +11,7 @@ import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
 import { addLogRoutes } from './routes/log.ts';
+import { addOAuthRoutes } from './routes/oauth.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -19,6 +20,8 @@ export interface AppOptions {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
   /** Asked by `/readyz`. */
@@ -35,6 +38,7 @@ export function createApp({
   verbs,
   runtime,
   limits,
+  url,
   log,
   metrics,
   ready,
@@ -48,6 +52,7 @@ export function createApp({
     runtime,
     requestIds: createRequestIds(runtime),
     limits,
+    url,
     log,
     metrics,
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
@@ -60,6 +65,7 @@ export function createApp({
   addTaskGrantRoutes(border);
   addAuditRoutes(border);
   if (transparency !== undefined) addLogRoutes(border, transparency);
+  addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),

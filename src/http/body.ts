@@ -15,10 +15,21 @@ export async function readJsonBody(
   if (!bytes.ok) return bytes;
   if (bytes.value.byteLength === 0) return ok({});
   if (!isPlainJson(request.headers)) return err({ code: 'unsupported-media-type' });
-  const text = decodeUtf8(bytes.value);
-  if (text === null) return err({ code: 'unsupported-media-type', detail: 'The body is not UTF-8' });
-  const parsed = parseStrictJson(text, bounds);
+  const text = textOf(bytes.value);
+  if (!text.ok) return text;
+  const parsed = parseStrictJson(text.value, bounds);
   return parsed.ok ? parsed : err({ code: 'invalid-request', detail: parsed.error });
+}
+
+/** The text of a request's body. Nothing is buffered past `maxBytes`. */
+export async function readUtf8(request: Request, maxBytes: number): Promise<Result<string, Fault>> {
+  const bytes = await readBytes(request, maxBytes);
+  return bytes.ok ? textOf(bytes.value) : bytes;
+}
+
+function textOf(bytes: Uint8Array): Result<string, Fault> {
+  const text = decodeUtf8(bytes);
+  return text === null ? err({ code: 'unsupported-media-type', detail: 'The body is not UTF-8' }) : ok(text);
 }
 
 function isPlainJson(headers: Headers): boolean {

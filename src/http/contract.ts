@@ -84,6 +84,11 @@ export const task = z
     purpose: z.string().nullable(),
     parameters: z.record(z.string(), json),
     identity,
+    actors: z.array(identity).optional().meta({ description: 'Who acts for it, the nearest first' }),
+    cnf: z
+      .object({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() })
+      .optional()
+      .meta({ description: 'What the holder of the token must prove to hold (RFC 7800)' }),
     state: z.enum(['open', 'ended']),
     opened_at: instant,
     expires_at: instant.meta({ description: 'The task cannot live longer than this, whatever is renewed' }),
@@ -128,6 +133,10 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
+    actor_token: z.string().max(16_384).optional().meta({
+      description:
+        'The token of somebody who acts for the caller (RFC 8693). The grant must name him as `actor`',
+    }),
     public_key: z.record(z.string(), json).optional().meta({
       description:
         'A public JWK (EC P-256, P-384, P-521, X25519, or RSA of 2048 bits and more). The secrets then come as JWE for it, and come again on a retry',
@@ -233,13 +242,32 @@ export const explainRequest = z
   .strictObject({
     grant: name.optional().meta({ description: 'All grants when left out' }),
     identity: z
-      .strictObject({ issuer: name, subject: z.string().max(2048), claims: z.record(z.string(), json) })
+      .strictObject({
+        issuer: name,
+        subject: z.string().max(2048),
+        claims: z.record(z.string(), json),
+        actors: z
+          .array(
+            z.strictObject({
+              issuer: name,
+              subject: z.string().max(2048),
+              claims: z.record(z.string(), json),
+            }),
+          )
+          .max(3)
+          .optional(),
+      })
       .optional(),
     token: z
       .string()
       .max(16_384)
       .optional()
       .meta({ description: 'A token to verify and explain, in place of `identity`' }),
+    actor_token: z
+      .string()
+      .max(16_384)
+      .optional()
+      .meta({ description: 'The token of somebody who acts for the identity' }),
     task: name.optional(),
     purpose: z.string().max(1000).optional(),
     parameters: z.record(z.string().max(100), json).optional(),
@@ -250,7 +278,7 @@ export const explainRequest = z
 
 export const explanation = z
   .object({
-    identity: identity.nullable(),
+    identity: identity.extend({ actors: z.array(identity).optional() }).nullable(),
     token: z.object({ ok: z.boolean(), reason: z.string(), detail: z.string() }).nullable(),
     grants: z.array(
       z.object({
@@ -344,6 +372,8 @@ export const readiness = z
 export const problemCodes = [
   'invalid-request',
   'unauthenticated',
+  'invalid-proof',
+  'use-nonce',
   'not-allowed',
   'not-found',
   'conflict',

@@ -18,6 +18,7 @@ import {
   observed,
   problemResponse,
 } from './observe.ts';
+import { presentedBy } from './presented.ts';
 import { addressKey, type RateBound } from './rate.ts';
 import { type Fault, refusalFault } from './wire.ts';
 
@@ -27,6 +28,8 @@ export interface Border extends Observer {
   readonly verbs: Verbs;
   readonly runtime: Runtime;
   readonly limits: HttpLimits;
+  /** Where clients reach the broker, without a slash at the end. */
+  readonly url: string;
   readonly perAddress: RateBound;
   readonly perCaller: RateBound;
   /** What is being served now. */
@@ -126,21 +129,23 @@ async function answer<Query extends ZodObject, Body extends ZodObject>(
   return jsonResponse(reply.value.status, reply.value.json, exchange);
 }
 
-// RFC 6750 section 2.1. The length is bounded by the server's header limit.
-const BEARER = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
-
-/** Who calls, by the bearer token. */
+/** Who sends a request, by the token in its header, and what proves that the token is his. */
 export async function authenticate(
   border: Border,
   operation: string,
   c: Context<HttpEnv>,
   exchange: Exchange,
 ): Promise<Result<Caller, Fault>> {
-  const token = BEARER.exec(c.req.raw.headers.get('authorization') ?? '')?.[1];
-  if (!token) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
-  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation);
+  const presented = presentedBy(c);
+  if (presented === null) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
+  const { token, ...beside } = presented;
+  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation, beside);
   if (!identified.ok) return err(refusalFault(identified.error));
-  const caller = identified.value;
+  return admit(border, identified.value, exchange);
+}
+
+/** Lets a caller in who is known now: names him in the access log, and bounds how often he calls. */
+export function admit(border: Border, caller: Caller, exchange: Exchange): Result<Caller, Fault> {
   const { issuer, subject } = caller.kind === 'task' ? caller.task.principal : caller.principal;
   exchange.caller = caller.kind === 'task' ? { issuer, subject, task: caller.task.id } : { issuer, subject };
   // A task has a bucket of its own: a busy scheduler's tasks can always beat and end.

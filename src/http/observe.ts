@@ -88,8 +88,14 @@ function headers(exchange: Exchange, contentType: string): Record<string, string
   };
 }
 
-export function jsonResponse(status: number, body: unknown, exchange: Exchange): Response {
-  return new Response(JSON.stringify(body), { status, headers: headers(exchange, 'application/json') });
+export function jsonResponse(
+  status: number,
+  body: unknown,
+  exchange: Exchange,
+  extra: Readonly<Record<string, string>> = {},
+): Response {
+  const fields = { ...headers(exchange, 'application/json'), ...extra };
+  return new Response(JSON.stringify(body), { status, headers: fields });
 }
 
 export function textResponse(
@@ -106,5 +112,11 @@ export function problemResponse(fault: Fault, exchange: Exchange): Response {
   const fields = headers(exchange, 'application/problem+json');
   if (fault.retryAfterMs !== undefined) fields['retry-after'] = String(retryAfterSeconds(fault.retryAfterMs));
   if (fault.code === 'unauthenticated') fields['www-authenticate'] = 'Bearer';
+  // RFC 9449, sections 7.1 and 9.
+  if (fault.code === 'invalid-proof') fields['www-authenticate'] = 'DPoP error="invalid_dpop_proof"';
+  if (fault.nonce !== undefined) {
+    fields['www-authenticate'] = 'DPoP error="use_dpop_nonce"';
+    fields['dpop-nonce'] = fault.nonce;
+  }
   return new Response(JSON.stringify(body), { status: body.status, headers: fields });
 }

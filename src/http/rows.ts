@@ -1,6 +1,8 @@
+import { overdueAt } from '../broker/lease.ts';
 import type { AvailableGrant, Explanation, IssuedCredential, OpenedTask } from '../broker/verbs.ts';
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
+import { defaultLimits } from '../limits.ts';
 import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
@@ -12,13 +14,10 @@ function instantOrNull(ms: number | null): string | null {
   return ms === null ? null : instant(ms);
 }
 
-/** How long a lease may take to end before it counts as overdue: several attempts of the reaper. Milliseconds. */
-const OVERDUE_AFTER_MS = 60_000;
-
 /** Whether a lease should have ended, and has not (invariant 2). */
 export function isOverdue(row: LeaseRow, now: number): boolean {
-  if (row.state === 'ended') return false;
-  return now > Math.min(row.expiresAt, row.endingSince ?? row.expiresAt) + OVERDUE_AFTER_MS;
+  const since = overdueAt(row);
+  return since !== null && now > since + defaultLimits.overdueAfterMs;
 }
 
 export function leaseJson(row: LeaseRow, now: number): contract.Lease {
@@ -58,6 +57,10 @@ export function taskJson(row: TaskRow): contract.Task {
     purpose: row.purpose,
     parameters: mutableRecord(row.parameters),
     identity: { issuer: row.principal.issuer, subject: row.principal.subject },
+    ...(row.principal.actors === undefined
+      ? {}
+      : { actors: row.principal.actors.map(({ issuer, subject }) => ({ issuer, subject })) }),
+    ...(row.cnf === null ? {} : { cnf: row.cnf }),
     state: row.state,
     opened_at: instant(row.openedAt),
     expires_at: instant(row.expiresAt),
@@ -107,7 +110,11 @@ export function availableGrantJson(grant: AvailableGrant): contract.AvailableGra
 
 export function explanationJson(explanation: Explanation): contract.Explanation {
   return {
-    identity: explanation.identity,
+    identity: explanation.identity && {
+      issuer: explanation.identity.issuer,
+      subject: explanation.identity.subject,
+      ...(explanation.identity.actors === undefined ? {} : { actors: [...explanation.identity.actors] }),
+    },
     token: explanation.token,
     grants: explanation.grants.map(({ grant, allowed, checks }) => ({
       grant,

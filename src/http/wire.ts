@@ -8,6 +8,8 @@ export interface Fault {
   readonly detail?: string;
   readonly faults?: readonly { readonly path: string; readonly message: string }[];
   readonly retryAfterMs?: number;
+  /** For the next proof of possession. */
+  readonly nonce?: string;
 }
 
 /** What each code says on the wire. */
@@ -23,6 +25,17 @@ export const PROBLEMS: Readonly<
     status: 401,
     title: 'The caller is not known',
     meaning: 'The bearer token is missing, or is not good here. The log of the broker says why.',
+  },
+  'invalid-proof': {
+    status: 401,
+    title: 'The proof of possession is missing or bad',
+    meaning:
+      'The token is bound to a key or a certificate. Present it as `Authorization: DPoP` with a new proof by that key (RFC 9449). The log of the broker says what is wrong.',
+  },
+  'use-nonce': {
+    status: 401,
+    title: 'The proof of possession is not of now',
+    meaning: 'Make the proof again, with the nonce of the header `DPoP-Nonce`.',
   },
   'not-allowed': {
     status: 403,
@@ -105,6 +118,10 @@ export function refusalFault(refusal: Refusal): Fault {
   switch (refusal.reason) {
     case 'unauthenticated':
       return { code: 'unauthenticated', detail: 'The bearer token is missing or not accepted' };
+    case 'bad-proof':
+      if (refusal.nonce !== null)
+        return { code: 'use-nonce', detail: 'Repeat it with the nonce in DPoP-Nonce', nonce: refusal.nonce };
+      return { code: 'invalid-proof', detail: 'The proof of possession is missing or not accepted' };
     case 'not-allowed':
       return { code: 'not-allowed', detail: 'No policy allows this request' };
     case 'not-found':

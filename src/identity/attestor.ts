@@ -15,6 +15,26 @@ export interface Principal {
   /** All verified claims, as they arrived: nothing is ever coerced. */
   readonly claims: Readonly<Record<string, Json>>;
   readonly proof: Proof;
+  /** Who acts for the subject, the nearest first; absent when he acts himself. The broker adds them: see broker/delegation.ts. */
+  readonly actors?: readonly ActingParty[];
+}
+
+/** Somebody who acts for the subject of a principal (RFC 8693, section 1.1). */
+export interface ActingParty {
+  /** The issuer that vouches for him, by its name in our configuration. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly claims: Readonly<Record<string, Json>>;
+  /** How he proved it himself; null when the issuer of the subject's token states him (`act`, RFC 8693, section 4.1). */
+  readonly proof: Proof | null;
+}
+
+/** The keys that the holder of a token must prove to hold (`cnf`, RFC 7800): each that is named, in every request. */
+export interface Confirmation {
+  /** The SHA-256 thumbprint of a public JWK, by a DPoP proof (RFC 9449, section 6.1). */
+  readonly jkt?: string;
+  /** The SHA-256 thumbprint of the client's certificate in this connection (RFC 8705, section 3.1). */
+  readonly 'x5t#S256'?: string;
 }
 
 /** How an identity was proven. */
@@ -27,6 +47,8 @@ export interface Proof {
   readonly expiresAt: number;
   /** Present when this evidence may be used once only. The broker records it in the commit that uses it. */
   readonly singleUse?: SingleUse;
+  /** Present when the evidence came with a key of its own, as a client certificate does: what is opened is bound to it. */
+  readonly boundTo?: Confirmation;
 }
 
 /** One use of a piece of evidence. */

@@ -28,8 +28,14 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
   readonly templating: Templating;
-  /** Scopes that are too wide or dangerous to load. Each fault is a sentence that says what to write instead. */
+  /**
+   * Scopes that are too wide or dangerous. Called at load with the scope as it is written, templates and all
+   * (its parts have their types by then), and with what comes of it whenever its templates are filled in. Each fault
+   * is a sentence that says what to write instead.
+   */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
+  /** What is allowed in settings and not advised, each a sentence: `hallpass check` says it. */
+  cautions?(settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;
 }
@@ -49,6 +55,16 @@ export interface TargetContext {
   readonly target: string;
   /** How the names of all our credentials begin: `hp_` and this installation's four characters and `_`. */
   readonly mark: string;
+  /**
+   * A JWT by which this broker proves to `audience` who it is, signed as the OpenID Connect issuer at the broker's URL
+   * (subject `hallpass:target:` and the target's name). Registered claims cannot be set; 1 to 3600 seconds. Absent where
+   * the broker has no signing keys. Throws RangeError for what it does not sign.
+   */
+  identityToken?(
+    audience: string,
+    claims: Readonly<Record<string, Json>>,
+    ttlSeconds: number,
+  ): Promise<string>;
 }
 
 /** One configured instance of a provider. How it ends is in its type: a capability that is absent is absent here. */
@@ -86,6 +102,8 @@ export interface EndableTarget<Scope = unknown> extends TargetBase<Scope> {
    * Resolves only when the target has confirmed it; throws ProviderError otherwise.
    */
   end(ending: Ending, signal: AbortSignal): Promise<Ended>;
+  /** Removes what endings left at the target and nobody needs any more. Called now and then, by the orphan sweep. */
+  tidy?(signal: AbortSignal): Promise<void>;
 }
 
 /** A target whose credentials only lapse. */
@@ -148,6 +166,8 @@ export interface Ended {
   readonly evidence: Json;
   /** For `denied`: when the denial is in force everywhere by the vendor's word. Milliseconds since the epoch. */
   readonly effectiveAt?: number;
+  /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
+  readonly lapsed?: true;
 }
 
 export interface SelfTest {

@@ -28,7 +28,6 @@ export interface Reaper {
 
 export function createReaper(broker: Broker): Reaper {
   const { runtime, limits, database } = broker;
-  const targets = [...broker.targets.keys()];
   const underWay = new Set<Promise<void>>();
   let housekeptAt = 0;
   let woken = false;
@@ -68,8 +67,17 @@ export function createReaper(broker: Broker): Reaper {
     const now = runtime.now();
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
+    const end = {
+      reason: 'expired',
+      exitStatus: null,
+      actor: { kind: 'system' },
+      leaveToReaper: true,
+    } as const;
     for (const task of await expiredTasks(database, now, HOUSEKEEPING_BATCH)) {
-      await endTask(broker, task.id, { reason: 'expired', exitStatus: null, actor: { kind: 'system' } });
+      // Its leases are left to the claims: a target that is slow must not hold up this loop.
+      await endTask(broker, task.id, end).catch((error: unknown) => {
+        broker.log.error({ task: task.id, err: error }, 'closing a task failed, and will be tried again');
+      });
     }
     await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
   }
@@ -78,7 +86,9 @@ export function createReaper(broker: Broker): Reaper {
   async function rest(signal: AbortSignal): Promise<void> {
     if (woken) return;
     alarm = new AbortController();
-    const next = await nextDue(database, targets);
+    // What is due at a target without room cannot be claimed: its end of work wakes us, or the idle look finds it.
+    const targets = roomsOf(broker, runtime.now()).map((room) => room.target);
+    const next = targets.length === 0 ? null : await nextDue(database, targets);
     const wait = Math.min(
       limits.reaperIdleMs,
       Math.max(0, (next ?? Number.POSITIVE_INFINITY) - runtime.now()),

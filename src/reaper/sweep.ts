@@ -29,10 +29,13 @@ export async function sweepTarget(broker: Broker, live: LiveTarget, signal: Abor
   let seen = 0;
   let orphans = 0;
   let ended = 0;
+  if (target.ends !== 'expiry-only') await target.tidy?.(signal);
   if (target.inventory === undefined) return { target: live.name, seen, orphans, ended };
+  // By the clock of whichever replica ended it.
+  const endedBefore = broker.runtime.now() - broker.limits.clockToleranceMs;
   for await (const names of batches(target.inventory(signal))) {
     seen += names.length;
-    for (const { name, why } of await orphansAmong(broker, names)) {
+    for (const { name, why } of await orphansAmong(broker, names, endedBefore)) {
       orphans++;
       if (await endOrphan(broker, live, name, why)) ended++;
     }
@@ -70,14 +73,19 @@ interface Orphan {
   readonly why: 'no-lease' | 'lease-ended';
 }
 
-async function orphansAmong(broker: Broker, names: readonly string[]): Promise<Orphan[]> {
+/** A lease that ended since the sweep began says nothing: its credential was there when the inventory was read. */
+async function orphansAmong(
+  broker: Broker,
+  names: readonly string[],
+  endedBefore: number,
+): Promise<Orphan[]> {
   const ids = names.map((name) => name.slice(broker.mark.length)).filter((id) => ID_PATTERN.test(id));
   const leases = new Map((await leasesByIds(broker.database, ids)).map((lease) => [lease.id, lease]));
   return names.flatMap((name): Orphan[] => {
     if (!name.startsWith(broker.mark)) return [];
     const lease = leases.get(name.slice(broker.mark.length));
     if (lease === undefined) return [{ name, why: 'no-lease' }];
-    return lease.state === 'ended' ? [{ name, why: 'lease-ended' }] : [];
+    return lease.endedAt !== null && lease.endedAt < endedBefore ? [{ name, why: 'lease-ended' }] : [];
   });
 }
 

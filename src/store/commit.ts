@@ -1,7 +1,12 @@
 import { entryText } from '../audit/entry.ts';
 import { type AuditEvent, EVENT_VERSION, type NewEvent } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
-import { COMMIT_ATTEMPTS, COMMIT_GROUP_UNITS, COMMIT_QUEUE_UNITS } from '../limits.ts';
+import {
+  COMMIT_ATTEMPTS,
+  COMMIT_GROUP_UNITS,
+  COMMIT_QUEUE_FINISHING_UNITS,
+  COMMIT_QUEUE_UNITS,
+} from '../limits.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { COMMIT } from './commit.sql.ts';
@@ -18,7 +23,8 @@ export interface Unit {
   readonly changedTask?: TaskRow;
   readonly newLeases?: readonly LeaseRow[];
   readonly changedLeases?: readonly LeaseRow[];
-  readonly evidence?: EvidenceUse;
+  /** No two of them with the same id. */
+  readonly evidence?: readonly EvidenceUse[];
   readonly quotas?: readonly QuotaUse[];
   readonly newTaskGrant?: TaskGrantRow;
 }
@@ -52,8 +58,10 @@ export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit';
 export interface Committer {
   /**
    * Makes a unit durable. Resolves when its group is committed, in the order of the calls within this process.
-   * Throws `overloaded` when too many wait (nothing was written) and `store-unavailable` when the database
-   * does not answer (it may have been written: whoever looks next sees).
+   * Throws `overloaded` when too many wait (nothing was written), `store-unavailable` when the database does not
+   * answer (it may have been written: whoever looks next sees), and the database's own error when it cannot take
+   * this unit; its neighbours are then written without it. What changes rows still finds room when there is none
+   * for what begins something, so that load never keeps the broker from ending what it made.
    */
   commit(unit: Unit): Promise<Result<void, Conflict>>;
   /** Units that wait or are being written. */
@@ -79,7 +87,7 @@ export function createCommitter(database: Database, runtime: Runtime): Committer
   let writing = 0;
 
   function commit(unit: Unit): Promise<Result<void, Conflict>> {
-    if (queue.length >= COMMIT_QUEUE_UNITS) {
+    if (queue.length >= (finishes(unit) ? COMMIT_QUEUE_FINISHING_UNITS : COMMIT_QUEUE_UNITS)) {
       return Promise.reject(
         new HallpassError('overloaded', 'Cannot commit: too many changes wait for the store'),
       );
@@ -99,17 +107,40 @@ export function createCommitter(database: Database, runtime: Runtime): Committer
       const { group, rest } = takeGroup(queue);
       queue = rest;
       writing = group.length;
-      try {
-        const conflicts = await writeGroup(database, runtime, group);
-        for (const [index, waiting] of group.entries()) {
-          const conflict = conflicts.get(index);
-          waiting.resolve(conflict ? err(conflict) : ok(undefined));
-        }
-      } catch (error) {
-        for (const waiting of group) waiting.reject(error);
-      }
+      const failure = await write(group);
+      if (failure !== null) await writeOneByOne(group, failure);
     }
     writing = 0;
+  }
+
+  /** Writes a group and answers its units, or answers why none of them could be written. */
+  async function write(group: readonly Waiting[]): Promise<{ readonly error: unknown } | null> {
+    try {
+      const conflicts = await writeGroup(database, runtime, group);
+      for (const [index, waiting] of group.entries()) {
+        const conflict = conflicts.get(index);
+        waiting.resolve(conflict ? err(conflict) : ok(undefined));
+      }
+      return null;
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  /** After a group that failed: a unit that the database cannot take fails alone. A database that is away fails them all. */
+  async function writeOneByOne(
+    group: readonly Waiting[],
+    failure: { readonly error: unknown },
+  ): Promise<void> {
+    let { error } = failure;
+    for (const waiting of group) {
+      if (group.length > 1 && !isAway(error)) {
+        const failed = await write([waiting]);
+        if (failed === null) continue;
+        error = failed.error;
+      }
+      waiting.reject(error);
+    }
   }
 
   return {
@@ -120,12 +151,22 @@ export function createCommitter(database: Database, runtime: Runtime): Committer
   };
 }
 
+/** Whether a unit only takes further what has begun. */
+function finishes(unit: Unit): boolean {
+  const begins = unit.newTask !== undefined || unit.newLeases !== undefined;
+  return !begins && (unit.changedTask !== undefined || unit.changedLeases !== undefined);
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof HallpassError && error.code === 'store-unavailable';
+}
+
 /** What no two units of one group may both touch: the statement sees each row once. */
 function keysOf(unit: Unit): readonly string[] {
   const keys = (unit.changedLeases ?? []).map((lease) => lease.id);
   if (unit.changedTask) keys.push(unit.changedTask.id);
   if (unit.newTask?.idempotencyKey) keys.push(unit.newTask.idempotencyKey);
-  if (unit.evidence) keys.push(unit.evidence.id);
+  for (const { id } of unit.evidence ?? []) keys.push(id);
   return keys;
 }
 
@@ -182,13 +223,12 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
   const events: unknown[] = [];
   const taskGrants: unknown[] = [];
   for (const [unit, { unit: content }] of group.entries()) {
-    if (content.evidence) {
-      evidence.push({ unit, ...content.evidence, keepUntil: instant(content.evidence.keepUntil) });
-    }
+    for (const use of content.evidence ?? [])
+      evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
     if (content.newTask) newTasks.push(taskRecord(unit, content.newTask));
-    if (content.changedTask) changedTasks.push(taskRecord(unit, content.changedTask));
+    if (content.changedTask) changedTasks.push(taskChange(unit, content.changedTask));
     for (const lease of content.newLeases ?? []) newLeases.push(leaseRecord(unit, lease));
-    for (const lease of content.changedLeases ?? []) changedLeases.push(leaseRecord(unit, lease));
+    for (const lease of content.changedLeases ?? []) changedLeases.push(leaseChange(unit, lease));
     for (const use of content.quotas ?? []) quotas.push({ unit, ...use });
     if (content.newTaskGrant) taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
     for (const event of content.events)
@@ -219,6 +259,22 @@ function taskRecord(unit: number, task: TaskRow): unknown {
   };
 }
 
+/** What can change in a task: the rest stays at home. */
+function taskChange(unit: number, task: TaskRow): unknown {
+  const { id, version, state, endReason, exitStatus } = task;
+  return {
+    unit,
+    id,
+    version,
+    state,
+    expiresAt: instant(task.expiresAt),
+    heartbeatDueAt: instant(task.heartbeatDueAt),
+    endedAt: instant(task.endedAt),
+    endReason,
+    exitStatus,
+  };
+}
+
 function leaseRecord(unit: number, lease: LeaseRow): unknown {
   return {
     unit,
@@ -230,6 +286,29 @@ function leaseRecord(unit: number, lease: LeaseRow): unknown {
     dueAt: instant(lease.dueAt),
     endingSince: instant(lease.endingSince),
     endedAt: instant(lease.endedAt),
+  };
+}
+
+/** What can change in a lease. */
+function leaseChange(unit: number, lease: LeaseRow): unknown {
+  const { id, version, state, handle, sealed, endReason, attempts, lastError, outcome, evidence } = lease;
+  return {
+    unit,
+    id,
+    version,
+    state,
+    issuedAt: instant(lease.issuedAt),
+    expiresAt: instant(lease.expiresAt),
+    dueAt: instant(lease.dueAt),
+    handle,
+    sealed,
+    endReason,
+    endingSince: instant(lease.endingSince),
+    attempts,
+    lastError,
+    endedAt: instant(lease.endedAt),
+    outcome,
+    evidence,
   };
 }
 

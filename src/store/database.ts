@@ -35,7 +35,7 @@ export interface DatabaseSettings {
 }
 
 /** SQLSTATE classes and codes that mean "the database is not there", and not "the statement is wrong". */
-const UNAVAILABLE = /^(08|53|57P|58|25006)/;
+const UNAVAILABLE = /^(08|53|57P|57014|58|25006)/;
 
 export async function openDatabase(settings: DatabaseSettings): Promise<Database> {
   return settings.url === null

@@ -22,6 +22,22 @@ export async function installationMark(database: Database, runtime: Runtime): Pr
   return mark ?? installationMark(database, runtime);
 }
 
+/** The key of the nonces that this installation gives out, 32 bytes, made at the first start. After `installationMark`. */
+export async function installationNonceKey(database: Database, runtime: Runtime): Promise<Uint8Array> {
+  await database.query(
+    {
+      name: 'make_nonce_key',
+      text: 'update installation set nonce_key = $1 where nonce_key is null',
+    },
+    [Buffer.from(runtime.randomBytes(32)).toString('base64url')],
+  );
+  const rows = await database.query<{ key: string }>(
+    { name: 'nonce_key', text: 'select nonce_key as key from installation' },
+    [],
+  );
+  return Buffer.from(rows[0]?.key ?? '', 'base64url');
+}
+
 /** The database's clock, in milliseconds since the epoch. */
 export async function databaseClock(database: Database): Promise<number> {
   const rows = await database.query<{ now: string }>(

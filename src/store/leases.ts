@@ -1,5 +1,6 @@
 import { and, asc, eq, getTableColumns, gt, lt, ne, or, type SQL, sql } from 'drizzle-orm';
 import { type Database, withUnavailable } from './database.ts';
+import { rowReader, type StoredRow } from './mapping.ts';
 import type { LeaseRow } from './rows.ts';
 import { lease } from './schema.ts';
 
@@ -7,7 +8,7 @@ import { lease } from './schema.ts';
 export interface LeaseFilter {
   readonly state?: LeaseRow['state'] | undefined;
   readonly live?: boolean | undefined;
-  /** Only those that should have ended by this instant and have not: see `overdueAt`. Milliseconds since the epoch. */
+  /** Only those that should have ended by this instant and have not: see `overdueAt` in broker/lease.ts. Milliseconds since the epoch. */
   readonly overdueSince?: number | undefined;
   readonly outcome?: LeaseRow['outcome'] | undefined;
   readonly task?: string | undefined;
@@ -19,16 +20,24 @@ export interface LeaseFilter {
 
 const columns = getTableColumns(lease);
 
+const toLease = rowReader<LeaseRow>(columns);
+
 export async function readLease(database: Database, id: string): Promise<LeaseRow | null> {
-  const rows = await withUnavailable(() => database.orm.select(columns).from(lease).where(eq(lease.id, id)));
-  return rows[0] ?? null;
+  const [stored] = await database.query<StoredRow>(LEASE_BY_ID, [id]);
+  return stored === undefined ? null : toLease(stored);
 }
 
+const LEASE_BY_ID = { name: 'lease_by_id', text: 'select * from lease where id = $1' };
+
 export async function leasesOfTask(database: Database, taskId: string): Promise<LeaseRow[]> {
-  return withUnavailable(() =>
-    database.orm.select(columns).from(lease).where(eq(lease.taskId, taskId)).orderBy(asc(lease.id)),
-  );
+  const stored = await database.query<StoredRow>(LEASES_OF_TASK, [taskId]);
+  return stored.map(toLease);
 }
+
+const LEASES_OF_TASK = {
+  name: 'leases_of_task',
+  text: 'select * from lease where task_id = $1 order by id',
+};
 
 /** Leases by filters, oldest first, from after the lease `after`. */
 export async function listLeases(
@@ -59,7 +68,7 @@ export async function listLeases(
   );
 }
 
-/** In SQL what `overdueAt` says of a row. */
+/** In SQL what `overdueAt` in broker/lease.ts says of a row. */
 function isOverdue(since: number): SQL | undefined {
   const instant = new Date(since).toISOString();
   return and(
@@ -74,16 +83,6 @@ function isOverdue(since: number): SQL | undefined {
       ),
     ),
   );
-}
-
-/**
- * When a lease became due to be gone, if it has not ended; null while it is as it should be. It is overdue when that
- * lies back further than the broker's `overdueAfterMs`: nobody looked, it passed its expiry, or ending it fails.
- */
-export function overdueAt(row: LeaseRow): number | null {
-  if (row.state === 'ended' || row.dueAt === null) return null;
-  const failing = row.state === 'ending' && row.attempts > 1 ? row.endingSince : null;
-  return Math.min(row.dueAt, row.expiresAt, failing ?? Number.POSITIVE_INFINITY);
 }
 
 /** How many more leases of a target the caller can work on. */
@@ -104,7 +103,7 @@ export async function claimDue(
   claimUntil: number,
 ): Promise<LeaseRow[]> {
   if (rooms.length === 0) return [];
-  const claimed = await database.query<StoredLease>(CLAIM_DUE, [
+  const claimed = await database.query<StoredRow>(CLAIM_DUE, [
     new Date(now).toISOString(),
     rooms.map((r) => r.target),
     rooms.map((r) => r.room),
@@ -205,26 +204,9 @@ const LATENESS = {
 /** Those of `names` (credentials at a target) that have a lease, with its state. */
 export async function leasesByIds(database: Database, ids: readonly string[]): Promise<LeaseRow[]> {
   if (ids.length === 0) return [];
-  const rows = await database.query<StoredLease>(
+  const rows = await database.query<StoredRow>(
     { name: 'leases_by_ids', text: 'select * from lease where id = any($1::text[])' },
     [ids],
   );
   return rows.map(toLease);
-}
-
-type StoredLease = Record<string, unknown>;
-
-/** A row as the drivers give it, with drizzle's mapping of its columns. */
-function toLease(stored: StoredLease): LeaseRow {
-  const row: Record<string, unknown> = {};
-  for (const [key, column] of Object.entries(columns)) {
-    const value = stored[column.name];
-    row[key] =
-      value === null || value === undefined
-        ? null
-        : value instanceof Date
-          ? value.getTime()
-          : column.mapFromDriverValue(value);
-  }
-  return row as unknown as LeaseRow;
 }

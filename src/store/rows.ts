@@ -1,5 +1,5 @@
 import type { EndReason, Outcome } from '../audit/event.ts';
-import type { Principal } from '../identity/attestor.ts';
+import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 
 /** A lease as it is stored. Instants are milliseconds since the epoch. */
@@ -55,6 +55,8 @@ export interface TaskRow {
   readonly principal: Principal;
   /** SHA-256 of the task's token, base64url. */
   readonly tokenHash: string;
+  /** What the token's holder must prove to hold; null: the token alone will do. */
+  readonly cnf: Confirmation | null;
   readonly sealedToken: string | null;
   readonly publicKey: Json;
   /** Digest of the principal and the key that the client chose; null when it chose none. */

@@ -1,6 +1,6 @@
 import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
 import type { EndReason, Outcome } from '../audit/event.ts';
-import type { Principal } from '../identity/attestor.ts';
+import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 
 /** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
@@ -37,6 +37,7 @@ export const task = pgTable('task', {
   endedAt: instant('ended_at'),
   endReason: text('end_reason').$type<EndReason>(),
   exitStatus: integer('exit_status'),
+  cnf: jsonb().$type<Confirmation>(),
 });
 
 export const lease = pgTable('lease', {

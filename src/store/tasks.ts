@@ -1,5 +1,6 @@
 import { and, asc, eq, getTableColumns, gt, type SQL, sql } from 'drizzle-orm';
 import { type Database, withUnavailable } from './database.ts';
+import { rowReader, type StoredRow } from './mapping.ts';
 import type { TaskRow } from './rows.ts';
 import { task } from './schema.ts';
 
@@ -12,17 +13,24 @@ export interface TaskFilter {
 
 const columns = getTableColumns(task);
 
+const toTask = rowReader<TaskRow>(columns);
+
 export async function readTask(database: Database, id: string): Promise<TaskRow | null> {
-  const rows = await withUnavailable(() => database.orm.select(columns).from(task).where(eq(task.id, id)));
-  return rows[0] ?? null;
+  const [stored] = await database.query<StoredRow>(TASK_BY_ID, [id]);
+  return stored === undefined ? null : toTask(stored);
 }
 
+const TASK_BY_ID = { name: 'task_by_id', text: 'select * from task where id = $1' };
+
 export async function taskByIdempotencyKey(database: Database, key: string): Promise<TaskRow | null> {
-  const rows = await withUnavailable(() =>
-    database.orm.select(columns).from(task).where(eq(task.idempotencyKey, key)),
-  );
-  return rows[0] ?? null;
+  const [stored] = await database.query<StoredRow>(TASK_BY_IDEMPOTENCY_KEY, [key]);
+  return stored === undefined ? null : toTask(stored);
 }
+
+const TASK_BY_IDEMPOTENCY_KEY = {
+  name: 'task_by_idempotency_key',
+  text: 'select * from task where idempotency_key = $1',
+};
 
 /** Tasks by filters, oldest first, from after the task `after`. */
 export async function listTasks(

@@ -27,6 +27,7 @@ export async function logWorld(database: Database, { isPublic = true }: { isPubl
     verbs: createVerbs(hallpass.broker),
     runtime,
     limits: { ...defaultHttpLimits, perAddress: null, perCaller: null },
+    url: 'http://127.0.0.1:1',
     log: silent,
     metrics: { request() {}, exposition: async () => ({ contentType: 'text/plain', text: '' }) },
     ready: async () => ({ ready: true, reasons: [] }),

@@ -2,8 +2,10 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSy
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decodeProtectedHeader } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Refusal } from '../../src/broker/refusal.ts';
+import type { Presented } from '../../src/broker/verbs.ts';
 import { EXIT } from '../../src/cli/exit-codes.ts';
 import { HallpassError } from '../../src/errors.ts';
 import { commandLine } from './support/run.ts';
@@ -47,6 +49,19 @@ function expectCleanedUp(line: ReturnType<typeof setUp>, exitStatus: number | nu
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+it('exec: with --dpop each use of the token is proven with the key that the task was opened with', async () => {
+  const line = setUp();
+  expect(await line.run(...open, '--dpop', ...line.shell('true'))).toBe(0);
+  expectCleanedUp(line, 0);
+  const presented = line.verbs.calls.flatMap(({ verb, args }) =>
+    verb === 'identify' ? [args[2] as Presented] : [],
+  );
+  expect(presented.map(({ scheme }) => scheme)).toEqual(['Bearer', 'DPoP']);
+  const keys = presented.map(({ proof }) => decodeProtectedHeader(proof?.jwt ?? '').jwk);
+  expect(keys[0]).toBeDefined();
+  expect(keys[1]).toEqual(keys[0]);
+});
 
 describe('exec: what the command gets', () => {
   it('names the login in the environment, and the password in a file that only we can read', async () => {

@@ -21,6 +21,7 @@ export function fakeBorder(
     verbs,
     runtime: clock,
     limits: { ...defaultHttpLimits, ...options.limits },
+    url: 'https://hallpass.example',
     log: pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }),
     metrics: prometheusMetrics(new Registry()),
     ready: async () => options.readiness ?? { ready: true, reasons: [] },

@@ -91,10 +91,15 @@ export function fakeProvider(options: MemoryOptions): MemoryWorld {
         filters: { identifier: quoteIdentifier, literal: quoteLiteral },
         defaultFilter: (path) => (path[0] === 'statements' ? null : 'identifier'),
       },
-      refuseScope: (scope) =>
-        (scope as MemoryScope).role === 'superuser'
-          ? ['The role "superuser" may do everything; name a role that may do less']
-          : [],
+      refuseScope: (scope) => {
+        const { role, statements = [] } = scope as Partial<MemoryScope>;
+        const faults: string[] = [];
+        if (role === 'superuser')
+          faults.push('The role "superuser" may do everything; name one that may do less');
+        if (statements.some((statement) => statement.includes("'{{")))
+          faults.push('A template stands within quotes; take them away, its filter sets them');
+        return faults;
+      },
       open: (settings, context) => open(world, options, settings, context),
     },
     live: new Map(),

@@ -111,6 +111,13 @@ export class FakeVerbs implements Verbs {
     return ok({ task, leases: this.leasesOf(taskId) });
   }
 
+  async introspect(...[caller, token]: Parameters<Verbs['introspect']>) {
+    const refusal = await this.begin('introspect', caller, token);
+    if (refusal) return err(refusal);
+    const holder = this.callers.get(token);
+    return ok(holder?.kind === 'task' ? { task: holder.task, leases: this.leasesOf(holder.task.id) } : null);
+  }
+
   async listTasks(...args: Parameters<Verbs['listTasks']>) {
     const refusal = await this.begin('listTasks', ...args);
     return refusal ? err(refusal) : ok({ tasks: [...this.tasks.values()], nextCursor: null });
@@ -290,6 +297,7 @@ export class FakeVerbs implements Verbs {
       endedAt: null,
       endReason: null,
       exitStatus: null,
+      cnf: null,
     };
     this.tasks.set(task.id, task);
     return task;

@@ -138,6 +138,18 @@ test.each<[unknown, string, RegExp]>([
   expect(faultsOf(parameter(rule, scope)).join('\n')).toMatch(message);
 });
 
+test('parseGrant: the provider sees the scope as it is written', () => {
+  const statements = ["SET app.p = '{{ parameters.p | literal }}'"];
+  const faults = faultsOf({
+    parameters: { p: { type: 'string', enum: ['a'] } },
+    conditions: undefined,
+    ...credentials({ scope: { role: 'r', statements } }),
+  });
+  expect(faults).toEqual([
+    expect.stringContaining('credentials.warehouse.scope: A template stands within quotes'),
+  ]);
+});
+
 test('parseGrant: a name that no parameter can have', () => {
   expect(faultsOf({ parameters: { 'P-1': { type: 'boolean' } } }).join()).toMatch(
     /parameters\["?P-1.*Cannot use this name|parameters\.P-1: Cannot use this name/,

@@ -10,7 +10,7 @@ import { type Database, openDatabase } from '../../src/store/database.ts';
 import { logEntries, readLogHead, readTiles } from '../../src/store/log.ts';
 import { faulty, newSigner, noted, ORIGIN, openTestLog, silent } from '../support/log.ts';
 import { slowRoot, slowTiles } from '../support/merkle.ts';
-import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
+import { createTestRuntime, type TestRuntime, until } from '../support/runtime.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
 
 const postgres = await postgresStore();
@@ -273,13 +273,17 @@ test('run: sequences what comes, and says and outlives a store that fails', asyn
   const stop = new AbortController();
   const running = sequencer.run(stop.signal);
   const settled = async (size: number) => {
-    for (let i = 0; i < 100 && (await readLogHead(database))!.size !== size; i++) await runtime.advance(100);
+    for (let i = 0; i < 100 && (await readLogHead(database))!.size !== size; i++) {
+      await until(() => runtime.sleeping() > 0);
+      await runtime.advance(250);
+    }
     expect((await readLogHead(database))!.size).toBe(size);
   };
   await commit(4);
   await settled(4);
   fail = true;
   await commit(2);
+  await until(() => runtime.sleeping() > 0);
   await runtime.advance(3_000);
   fail = false;
   await settled(6);

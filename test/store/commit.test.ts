@@ -114,7 +114,7 @@ for (const store of stores) {
       const used = await Promise.all(
         Array.from({ length: 20 }, (_, i) =>
           committers[i % 2]!.commit({
-            evidence: { id: 'jti', usedFor: `request ${i}`, keepUntil: systemRuntime.now() + 1000 },
+            evidence: [{ id: 'jti', usedFor: `request ${i}`, keepUntil: systemRuntime.now() + 1000 }],
             events: [noted],
           }),
         ),
@@ -125,7 +125,7 @@ for (const store of stores) {
       );
       const usedFor = `request ${used.findIndex((result) => result.ok)}`;
       const again = {
-        evidence: { id: 'jti', usedFor, keepUntil: systemRuntime.now() + 1000 },
+        evidence: [{ id: 'jti', usedFor, keepUntil: systemRuntime.now() + 1000 }],
         events: [noted],
       };
       expect((await committers[0]!.commit(again)).ok).toBe(true);

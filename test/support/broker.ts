@@ -2,6 +2,7 @@ import pino from 'pino';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import type { Broker, Observer } from '../../src/broker/broker.ts';
 import { createVerbs } from '../../src/broker/create-verbs.ts';
+import { createNonces } from '../../src/broker/nonce.ts';
 import { createLane, type LiveTarget } from '../../src/broker/targets.ts';
 import type { Caller, OpenTask, Role, Verbs } from '../../src/broker/verbs.ts';
 import type { AccessRule } from '../../src/grants/access.ts';
@@ -14,9 +15,12 @@ import type { Runtime } from '../../src/runtime.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
-import { installationMark } from '../../src/store/installation.ts';
+import { installationMark, installationNonceKey } from '../../src/store/installation.ts';
 import { ensureQuotas } from '../../src/store/quotas.ts';
 import type { MemorySettings, MemoryWorld } from '../fakes/provider.ts';
+
+/** Where the clients of a test's broker believe it to be, unless the test says otherwise. */
+export const TEST_URL = 'https://hallpass.example';
 
 /** One grant for one repository, over one in-process target: what most tests of the broker need. */
 export const REPORT_GRANT: Json = {
@@ -42,6 +46,7 @@ export interface TestBrokerOptions {
   readonly limits?: Partial<BrokerLimits>;
   readonly access?: readonly AccessRule[];
   readonly attestors?: readonly Attestor[];
+  readonly url?: string;
 }
 
 /** A whole broker without its borders. Abandon it and make another over the same database: that is a crash. */
@@ -77,7 +82,9 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
   }
 
   const world = {
-    issuers: new Map([['ci', {}]]),
+    issuers: new Map(
+      ['ci', ...(options.attestors ?? []).map(({ issuer }) => issuer)].map((name) => [name, {}]),
+    ),
     targets: new Map([...targets].map(([name, { kind }]) => [name, { kind, settings: {} }])),
   };
   const grants = new Map(
@@ -98,6 +105,8 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
     targets,
     access: options.access ?? [],
     mark,
+    url: options.url ?? TEST_URL,
+    nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
     log,
     observe: silent,

@@ -11,10 +11,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
   config: { values: ['grants'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  // The forms of the log are the same for all who read them.
-  http: { values: ['broker', 'http/contract.ts', 'audit'], types: ['store/rows.ts', 'audit/event.ts'] },
+  http: {
+    // The forms of the log are the same for all who read them.
+    values: ['broker', 'http/contract.ts', 'audit'],
+    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
+  },
   'http/contract.ts': {},
-  reaper: { values: ['broker'] },
+  // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
+  reaper: { values: ['broker', 'store'] },
   sequencer: { values: ['store', 'audit'] },
   export: { values: ['store', 'audit'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
@@ -24,7 +28,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client', 'audit'] },
+  cli: { values: ['client', 'audit'], types: ['http/contract.ts'] },
   console: { values: ['client'] },
 };
 
@@ -32,6 +36,9 @@ interface Arrows {
   readonly values?: readonly string[];
   readonly types?: readonly string[];
 }
+
+/** The executable, and what it loads when a command needs it. */
+const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'kinds.ts']);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts']);
 
@@ -52,7 +59,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
-  picomatch: ['grants'],
   pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'export', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper', 'export'],
   yaml: ['config', 'cli'],
@@ -146,7 +152,7 @@ function packageFault(specifier: string, part: string, vendors: Map<string, stri
 function partOf(path: string): string | null {
   const inside = path.replace(/^src\//, '');
   if (LEAVES.has(inside)) return 'leaves';
-  if (inside === 'main.ts') return 'main';
+  if (COMPOSITION.has(inside)) return 'main';
   if (Object.hasOwn(ARROWS, inside)) return inside;
   const [folder = '', next] = inside.split('/');
   if (next === undefined) return null;

@@ -34,6 +34,7 @@ export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow 
     endedAt: null,
     endReason: null,
     exitStatus: null,
+    cnf: null,
     ...over,
   };
 }

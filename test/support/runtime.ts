@@ -118,7 +118,7 @@ export async function settle(): Promise<void> {
  * For what happens in real time (a request arriving at a server); fails after about five seconds.
  */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  const patience = process.hrtime.bigint() + 5_000_000_000n;
+  const patience = process.hrtime.bigint() + 25_000_000_000n;
   while (!condition()) {
     if (process.hrtime.bigint() > patience) throw new Error(`Gave up waiting for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));

@@ -12,7 +12,7 @@ import type { AskOptions, DeliveryOptions } from '../options.ts';
 import { say } from '../output.ts';
 import { openRequest } from './open.ts';
 
-export type ExecOptions = ConnectionOptions & AskOptions & DeliveryOptions;
+export type ExecOptions = ConnectionOptions & AskOptions & DeliveryOptions & { readonly dpop?: true };
 
 /** With the client's waits this is patience for some twenty seconds, at either end of the command. */
 const ATTEMPTS = 8;
@@ -21,7 +21,7 @@ const ATTEMPTS = 8;
 export async function exec(io: Io, options: ExecOptions, command: readonly string[]): Promise<number> {
   const signals = catchSignals(io);
   try {
-    const client = connect(io, options, { maxAttempts: ATTEMPTS });
+    const client = connect(io, options, { maxAttempts: ATTEMPTS, ...(options.dpop && { dpop: true }) });
     const task = await client.openTask(openRequest(options));
     return await runTask(io, options, command, task, signals);
   } catch (error) {

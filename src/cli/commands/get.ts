@@ -1,5 +1,6 @@
 import type { Credential, TaskHandle } from '../../client/task.ts';
 import { type ConnectionOptions, connect } from '../connect.ts';
+import { awsVariables } from '../credentials/aws.ts';
 import { postgresVariables } from '../credentials/postgres.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -38,11 +39,22 @@ function shellLines(task: TaskHandle): string {
 /** No file can be left behind, so the password is a variable. Of several credentials, each has its name before it. */
 function variablesOf({ name, secret }: Credential, several: boolean): Record<string, string> {
   const prefix = several ? `${variableName(name)}_` : '';
-  const usual: Record<string, string> =
-    secret.type === 'postgres'
-      ? { ...postgresVariables(secret), PGPASSWORD: secret.values.password ?? '' }
-      : Object.fromEntries(Object.entries(secret.values).map(([key, value]) => [variableName(key), value]));
-  return Object.fromEntries(Object.entries(usual).map(([key, value]) => [`${prefix}${key}`, value]));
+  return Object.fromEntries(
+    Object.entries(usualVariables(secret)).map(([key, value]) => [`${prefix}${key}`, value]),
+  );
+}
+
+function usualVariables(secret: Credential['secret']): Record<string, string> {
+  switch (secret.type) {
+    case 'aws':
+      return awsVariables(secret);
+    case 'postgres':
+      return { ...postgresVariables(secret), PGPASSWORD: secret.values.password ?? '' };
+    default:
+      return Object.fromEntries(
+        Object.entries(secret.values).map(([key, value]) => [variableName(key), value]),
+      );
+  }
 }
 
 function variableName(text: string): string {

@@ -38,6 +38,7 @@ export function addGrantRoutes(border: Border): void {
         grant: body.grant ?? null,
         identity: body.identity ?? null,
         token: body.token ?? null,
+        ...(body.actor_token === undefined ? {} : { actorToken: body.actor_token }),
         task: body.task ?? null,
         purpose: body.purpose ?? null,
         parameters: body.parameters ?? {},

@@ -48,6 +48,9 @@ export function addTaskRoutes(border: Border): void {
         taskGrant: body.task_grant ?? null,
         publicKey: body.public_key ?? null,
         idempotencyKey,
+        ...(body.actor_token === undefined
+          ? {}
+          : { actor: { kind: 'bearer' as const, token: body.actor_token } }),
       });
       if (!opened.ok) return opened;
       return ok({ status: opened.value.repeated ? 200 : 201, json: openedTaskJson(opened.value, now) });

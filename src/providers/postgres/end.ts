@@ -3,7 +3,13 @@ import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Ended, Ending } from '../provider.ts';
 import type { Connections } from './connections.ts';
-import { COLLISIONS, DEPENDENT_OBJECTS, UNDEFINED_OBJECT, vendorCode } from './errors.ts';
+import {
+  COLLISIONS,
+  DEPENDENT_OBJECTS,
+  INSUFFICIENT_PRIVILEGE,
+  UNDEFINED_OBJECT,
+  vendorCode,
+} from './errors.ts';
 import { type EndPlan, endPlan } from './handle.ts';
 import { MAX_DROPS, MAX_WAITS } from './limits.ts';
 import { inFlightStatement, lookStatement, type Sight, sightIn } from './look.ts';
@@ -120,17 +126,14 @@ async function queryOrLook(
   }
 }
 
-/**
- * Cuts sessions until none is left, and none can come: those that were past the check of the login when it was
- * barred have shown themselves.
- */
+/** Cuts sessions until none is left, and none can come that had passed the check of the login when it was barred. */
 async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
-  const starting = new Set(barred.starting);
+  const expelled = await expelStarting(call, barred);
   let sight = barred;
   for (let waits = 0; ; waits++) {
-    if (sight.sessions.length === 0 && !sight.starting.some((pid) => starting.has(pid))) return sight;
+    if (sight.sessions.length === 0 && !sight.starting.some((pid) => expelled.has(pid))) return sight;
     if (waits === MAX_WAITS) {
-      const left = sight.sessions.length || sight.starting.length;
+      const left = sight.sessions.length || expelled.size;
       throw new ProviderError('target-timeout', `Cannot ${DOING}: ${left} of its sessions do not end`);
     }
     if (sight.sessions.length > 0) await terminate(call, sight);
@@ -139,9 +142,33 @@ async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
   }
 }
 
+/**
+ * Cuts the sessions of this login among those that are starting, which do not show whose they are: as the login
+ * itself, which may cut its own and is forbidden to cut others.
+ */
+async function expelStarting(call: Call, { oid, starting }: Sight): Promise<Set<number>> {
+  const expelled = new Set<number>();
+  if (oid === null) return expelled;
+  for (const pid of starting) {
+    await onMain(call, async (client) => {
+      await grantToOurselves(client, call.role);
+      await client.query(`BEGIN; SET LOCAL ROLE ${call.role}`);
+      try {
+        await client.query(`SELECT pg_terminate_backend(${pid})`);
+        expelled.add(pid);
+        call.deeds.sessions.add(pid);
+      } catch (error) {
+        if (vendorCode(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+      }
+      await client.query('ROLLBACK');
+    });
+  }
+  return expelled;
+}
+
 async function terminate(call: Call, sight: Sight): Promise<void> {
   await onMain(call, async (client) => {
-    await grantToOurselves(client, call.role, sight);
+    await grantToOurselves(client, call.role);
     await client.query(
       `SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${sight.sessions.join(',')}]) pid`,
     );

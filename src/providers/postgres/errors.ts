@@ -8,6 +8,7 @@ export const CLOCK_LAGS = 'HP002';
 /** SQLSTATEs that decide what a step does next. */
 export const DUPLICATE_OBJECT = '42710';
 export const UNDEFINED_OBJECT = '42704';
+export const INSUFFICIENT_PRIVILEGE = '42501';
 export const DEPENDENT_OBJECTS = '2BP01';
 /** internal_error: "tuple concurrently updated" has no code of its own. */
 export const CONCURRENT_UPDATE = 'XX000';
@@ -22,8 +23,8 @@ export const COLLISIONS: Readonly<Record<string, number>> = {
   '23505': MAX_COLLISIONS, // unique_violation, in a catalogue
   [UNDEFINED_OBJECT]: MAX_COLLISIONS, // the role, or a prepared transaction
   '3D000': MAX_COLLISIONS, // invalid_catalog_name: the database was dropped
-  // insufficient_privilege: our rights to a role go with it. The next look tells that from rights that we never had.
-  '42501': 1,
+  // Our rights to a role go with it. The next look tells that from rights that we never had.
+  [INSUFFICIENT_PRIVILEGE]: 1,
 };
 
 /** SQLSTATE to ours (PostgreSQL manual, appendix A). A failed statement has no effect: its transaction is rolled back. */
@@ -32,7 +33,7 @@ const BY_SQLSTATE: Readonly<Record<string, ProviderErrorCode>> = {
   [CLOCK_LAGS]: 'target-refused',
   '28000': 'target-forbidden', // invalid_authorization_specification: pg_hba.conf, or no such role
   '28P01': 'target-forbidden', // invalid_password
-  '42501': 'target-forbidden', // insufficient_privilege
+  [INSUFFICIENT_PRIVILEGE]: 'target-forbidden',
   '53300': 'target-throttled', // too_many_connections
   '53400': 'target-throttled', // configuration_limit_exceeded
   '55P03': 'target-timeout', // lock_not_available

@@ -6,12 +6,6 @@ import { literal } from './sql.ts';
 export interface Sight {
   /** The role's oid; null when there is no such role. */
   readonly oid: string | null;
-  /** The server's version, as `server_version_num`. */
-  readonly version: number;
-  /** Whether our own role has the rights of this one. */
-  readonly privileged: boolean;
-  /** Whether our own role is a superuser. */
-  readonly superuser: boolean;
   /** Processes of its sessions, whatever role they have set since. */
   readonly sessions: readonly number[];
   /** Processes of sessions of any role that are past the check of their login, and not yet visible as sessions. */
@@ -23,33 +17,37 @@ export interface Sight {
 }
 
 /**
- * A statement that gives one `Sight`. With `knownOid` it also sees the sessions of a role that somebody else has
- * dropped.
+ * Prepares, once a connection, the statement behind `lookStatement`: planning it takes longer than running it. It
+ * reads the functions behind the views for the same reason.
  *
  * `pg_shdepend` lists exactly what would stand in the way of `DROP ROLE`, for all databases of the server, so that
- * they need not be searched. A session that starts reads `NOLOGIN` a moment before it is visible; in that moment it
- * holds a lock on its database, which clients that have not proven their password do not.
+ * they need not be searched. A session that starts passes the check of `NOLOGIN` before it is visible, and its client
+ * can make that moment long (`post_auth_delay`); it then holds a lock on its database, which clients that have not
+ * proven their password do not.
+ */
+export const prepareLook = `
+  PREPARE hallpass_look (text, oid) AS
+  WITH it AS MATERIALIZED (
+    SELECT role, coalesce(role, CASE WHEN $2::regrole::text = $2::text THEN $2 END) AS session_role
+    FROM (SELECT to_regrole(quote_ident($1))::oid AS role) named)
+  SELECT it.role::text AS oid,
+    ARRAY(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = it.session_role) AS sessions,
+    ARRAY(SELECT l.pid FROM pg_lock_status() l
+      WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND l.mode = 'RowExclusiveLock'
+        AND NOT EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.usesysid IS NOT NULL)) AS starting,
+    ARRAY(SELECT DISTINCT b.datname::text FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
+      WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = it.role) AS databases,
+    ARRAY(SELECT json_build_object('gid', p.gid, 'database', b.datname)
+      FROM pg_prepared_xact() p JOIN pg_database b ON b.oid = p.dbid
+      WHERE p.ownerid = it.session_role) AS prepared
+  FROM it`;
+
+/**
+ * A statement that gives one `Sight`. With `knownOid` it also sees the sessions of a role that somebody else has
+ * dropped, unless the oid serves another role by now.
  */
 export function lookStatement(name: string, knownOid: string | null): string {
-  const byOid =
-    knownOid === null
-      ? 'NULL::oid'
-      : `(SELECT ${knownOid}::oid WHERE NOT EXISTS (SELECT FROM pg_roles WHERE oid = ${knownOid}::oid))`;
-  return `
-    WITH it AS MATERIALIZED (SELECT (SELECT oid FROM pg_roles WHERE rolname = ${literal(name)}) AS oid)
-    SELECT it.oid::text AS oid,
-      current_setting('server_version_num')::int AS version,
-      coalesce(pg_has_role(it.oid, 'USAGE'), true) AS privileged,
-      current_setting('is_superuser') = 'on' AS superuser,
-      ARRAY(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = coalesce(it.oid, ${byOid})) AS sessions,
-      ARRAY(SELECT l.pid FROM pg_locks l
-        WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND l.mode = 'RowExclusiveLock'
-          AND NOT EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.usesysid IS NOT NULL)) AS starting,
-      ARRAY(SELECT DISTINCT b.datname::text FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
-        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = it.oid) AS databases,
-      ARRAY(SELECT json_build_object('gid', gid, 'database', database) FROM pg_prepared_xacts
-        WHERE owner = ${literal(name)}) AS prepared
-    FROM it`;
+  return `EXECUTE hallpass_look (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
 }
 
 /** The sight in the last result of a query that ends with a `lookStatement`. */

@@ -106,7 +106,7 @@ function mintStatements(
     `COMMENT ON ROLE ${role} IS ${literal(comment(terms))}`,
     ...scope.statements.map((sql) => fillRole(sql, role)),
     ...(scope.roles.length === 0 ? [] : [`GRANT ${scope.roles.map(identifier).join(', ')} TO ${role}`]),
-    `SELECT oid::text AS hallpass_oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(terms.name)}`,
+    `SELECT pg_catalog.to_regrole(${literal(role)})::oid::text AS hallpass_oid`,
     guard(terms),
   ].join(';\n');
 }

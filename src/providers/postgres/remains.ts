@@ -8,15 +8,24 @@ import type { PostgresSettings } from './settings.ts';
 import { identifier, literal } from './sql.ts';
 
 /**
- * Gives ourselves the rights of a role that we made, where we are no superuser: cutting its sessions and dropping
- * its objects needs them. Not done when it is made, for it would slow every check of our rights while it lives.
+ * Gives ourselves the rights of a role that we made, and to act as it, where we lack them and are no superuser:
+ * cutting its sessions and dropping its objects needs that. Not done when it is made, for it would slow every check
+ * of our rights while it lives.
  */
-export async function grantToOurselves(client: pg.ClientBase, role: string, sight: Sight): Promise<void> {
-  if (sight.privileged) return;
+export async function grantToOurselves(client: pg.ClientBase, role: string): Promise<void> {
+  const { rows } = await client.query(OUR_RIGHTS, [role]);
+  const rights: { version: number; privileged: boolean } | undefined = rows[0];
+  if (!rights || rights.privileged) return;
   // Before 16 a membership inherits if the member does; since 16 each membership says so itself.
-  const inherit = sight.version >= 160_000 ? ' WITH INHERIT TRUE' : '';
+  const inherit = rights.version >= 160_000 ? ' WITH INHERIT TRUE' : '';
   await client.query(`GRANT ${role} TO CURRENT_USER${inherit}`);
 }
+
+// A role that is gone needs no grant, and could not be granted.
+const OUR_RIGHTS = `
+  SELECT version, coalesce(pg_has_role(role, 'USAGE')
+    AND CASE WHEN version >= 160000 THEN pg_has_role(role, 'SET') ELSE true END, true) AS privileged
+  FROM (SELECT to_regrole($1)::oid AS role, current_setting('server_version_num')::int AS version) it`;
 
 /** Removes what the role owns and holds, in every database where there is such a thing. */
 export async function disown(
@@ -47,7 +56,7 @@ export async function disown(
       );
     }
     await connections.run(database, 'remove what a login owns', signal, async (client) => {
-      await grantToOurselves(client, role, sight);
+      await grantToOurselves(client, role);
       await client.query(disownStatements(role, plan));
     });
     attempts.set(database, before + 1);
@@ -72,13 +81,13 @@ export async function rollBackPrepared(
 ): Promise<void> {
   for (const { gid, database } of sight.prepared) {
     await connections.run(database, 'roll back a prepared transaction', signal, async (client) => {
-      await grantToOurselves(client, role, sight);
-      // Only a superuser and the role itself may do it, the latter as itself.
-      if (!sight.superuser) await client.query(`SET ROLE ${role}`);
+      await grantToOurselves(client, role);
+      // Only a superuser and the role itself may do it, and not within a transaction.
+      await client.query(`SET ROLE ${role}`);
       try {
         await client.query(`ROLLBACK PREPARED ${literal(gid)}`);
       } finally {
-        if (!sight.superuser) await client.query('RESET ROLE');
+        await client.query('RESET ROLE');
       }
     });
   }

@@ -37,8 +37,8 @@ test('parseStrictObject: gives what JSON.parse gives, for every object within th
 });
 
 test('parseStrictObject: finds a name given twice at any place and in any spelling', () => {
-  const spell = (name: string, escape: boolean): string =>
-    escape
+  const spell = (name: string, escaped: boolean): string =>
+    escaped
       ? `"${[...name].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`
       : JSON.stringify(name);
   const name = fc.string({ minLength: 1, maxLength: 6 });

@@ -89,6 +89,35 @@ onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, 
     }
   });
 
+  test('end: cuts a login that waits between the check of its password and its session', async (ctx) => {
+    const { root } = its(ctx);
+    const target = open(ctx);
+    const { terms, minted } = await mintAs(target);
+    const lurking = logIn(minted.secret, { options: '-c post_auth_delay=3' }).then(
+      async (client) => {
+        const alive = await isAlive(client);
+        await client.end().catch(() => {});
+        return alive;
+      },
+      () => false,
+    );
+    const other = await target.mint(scope({ roles: ['reader'] }), termsOf(), soon());
+    const bystanding = logIn(other.secret, { options: '-c post_auth_delay=1' }).then(
+      async (client) => {
+        const alive = await isAlive(client);
+        await client.end().catch(() => {});
+        return alive;
+      },
+      () => false,
+    );
+    const starting = `SELECT FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass`;
+    while ((await root.query(starting)).rowCount !== 2);
+    const { evidence } = await target.end(endingOf(terms, minted.handle), soon());
+    expect(evidence).toMatchObject({ sessions_terminated: 2 });
+    expect(await lurking).toBe(false);
+    expect(await bystanding).toBe(true);
+  });
+
   test('end: reassigns what it owns to the role that the target names, and drops nothing', async (ctx) => {
     const { root } = its(ctx);
     await root.query('CREATE ROLE heir NOLOGIN; GRANT CREATE ON SCHEMA public TO reader, heir');

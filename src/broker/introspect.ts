@@ -1,0 +1,31 @@
+import { ok, type Result } from '../result.ts';
+import { leasesOfTask } from '../store/leases.ts';
+import type { LeaseRow, TaskRow } from '../store/rows.ts';
+import { authorize } from './authorize.ts';
+import type { Broker } from './broker.ts';
+import { taskOfToken } from './identify.ts';
+import { hasEnded } from './open.ts';
+import type { Refusal } from './refusal.ts';
+import type { Caller } from './verbs.ts';
+
+/**
+ * What a task's token is good for: for its holder, who learns nothing of other tokens, and for operators and auditors,
+ * whose look is in the log. Null for what is no token of ours and for a token whose task has ended.
+ */
+export async function introspect(
+  broker: Broker,
+  caller: Caller,
+  token: string,
+): Promise<Result<{ task: TaskRow; leases: readonly LeaseRow[] } | null, Refusal>> {
+  const task = await taskOfToken(broker, token);
+  if (caller.kind === 'principal') {
+    const permission = await authorize(broker, caller, ['operator', 'auditor'], 'token', {
+      task: task?.id ?? null,
+    });
+    if (!permission.ok) return permission;
+  } else if (caller.task.id !== task?.id) {
+    return ok(null);
+  }
+  if (task === null || hasEnded(task, broker.runtime.now())) return ok(null);
+  return ok({ task, leases: await leasesOfTask(broker.database, task.id) });
+}

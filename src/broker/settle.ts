@@ -1,0 +1,148 @@
+import type { Outcome } from '../audit/event.ts';
+import { type Json, storable } from '../json.ts';
+import type { BrokerLimits } from '../limits.ts';
+import type { EndableTarget, Ended } from '../providers/provider.ts';
+import { withDeadline } from '../runtime.ts';
+import { readLease } from '../store/leases.ts';
+import type { LeaseRow } from '../store/rows.ts';
+import { aboutLease, nameless } from './about.ts';
+import { type Broker, instant } from './broker.ts';
+import { changeLease, committed } from './lease.ts';
+import { describe, releaseQuota } from './mint.ts';
+import type { LiveTarget } from './targets.ts';
+
+/** One attempt to settle how a lease ends, by whoever holds its claim; the result is committed, whichever it is. */
+export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
+  const live = broker.targets.get(lease.target);
+  if (live === undefined) return lease;
+  const { target } = live;
+  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
+  // Denied at an earlier attempt, and due because by now that is in force.
+  if (lease.evidence !== null) {
+    const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
+    return finish(broker, lease, hasLapsed ? 'expired' : 'denied', lease.evidence);
+  }
+  let ended: Ended;
+  try {
+    ended = await endAtTarget(broker, lease, live, target);
+  } catch (error) {
+    return endLater(broker, lease, error);
+  }
+  const outcome = outcomeOf(lease, target, ended);
+  const evidence = storable(ended.evidence);
+  if (outcome !== 'denied' || ended.effectiveAt === undefined)
+    return finish(broker, lease, outcome, evidence);
+  return denyFrom(broker, lease, evidence, ended.effectiveAt);
+}
+
+/** A denial takes its time to be in force everywhere: until then the credential may work, and the lease is not ended. */
+async function denyFrom(
+  broker: Broker,
+  lease: LeaseRow,
+  denial: Json,
+  effectiveAt: number,
+): Promise<LeaseRow> {
+  const evidence: Json = { denial, effectiveAt: instant(effectiveAt) };
+  if (effectiveAt <= broker.runtime.now()) return finish(broker, lease, 'denied', evidence);
+  const waiting = changeLease(lease, { do: 'end-later', dueAt: effectiveAt, error: null, evidence });
+  const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
+  return result.ok ? committed(waiting) : lease;
+}
+
+/** Durable before: `ending` and the claim. A death in here is an attempt that nobody heard of; the next one finds what is left. */
+function endAtTarget(
+  broker: Broker,
+  lease: LeaseRow,
+  live: LiveTarget,
+  target: EndableTarget,
+): Promise<Ended> {
+  const { runtime, limits } = broker;
+  const ending = { leaseId: lease.id, name: lease.name, handle: lease.handle, expiresAt: lease.expiresAt };
+  return live.ending.run(
+    () => withDeadline(runtime, limits.endTimeoutMs, (signal) => target.end(ending, signal)),
+    runtime.now,
+  );
+}
+
+/**
+ * Never minted, if nothing was there and nothing can have been: the lease was never issued, and this is the first
+ * attempt to end it, so no earlier one can have removed it without our hearing of it.
+ */
+function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
+  if (ended.lapsed) return 'expired';
+  const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
+  if (!ended.found && neverSeen) return 'never-minted';
+  return target.ends === 'confirmed' ? 'revoked' : 'denied';
+}
+
+/** What cannot be withdrawn has ended when it has lapsed, and not before. */
+async function settleByExpiry(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
+  if (broker.runtime.now() < lease.expiresAt) {
+    const waiting = changeLease(lease, { do: 'end-later', dueAt: lease.expiresAt, error: null });
+    const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
+    return result.ok ? committed(waiting) : lease;
+  }
+  const evidence: Json = { lapsedAt: instant(lease.expiresAt), received: lease.issuedAt !== null };
+  return finish(broker, lease, 'expired', evidence);
+}
+
+async function finish(broker: Broker, lease: LeaseRow, outcome: Outcome, evidence: Json): Promise<LeaseRow> {
+  const now = broker.runtime.now();
+  const ended = changeLease(lease, { do: 'end', at: now, outcome, evidence });
+  const result = await broker.committer.commit({
+    changedLeases: [ended],
+    ...releaseQuota(ended),
+    events: [
+      {
+        kind: 'lease.ended',
+        actor: { kind: 'system' },
+        about: aboutLease(lease),
+        data: { outcome, reason: lease.endReason ?? 'expired', evidence },
+      },
+    ],
+  });
+  if (!result.ok) return (await readLease(broker.database, lease.id)) ?? lease;
+  broker.observe.ended(lease.target, outcome, now - (lease.endingSince ?? now));
+  return committed(ended);
+}
+
+/** There is no last attempt: the next is later each time, up to a cap, for ever (invariant 2). */
+async function endLater(broker: Broker, lease: LeaseRow, error: unknown): Promise<LeaseRow> {
+  const now = broker.runtime.now();
+  const { code, detail } = describe(error);
+  const dueAt = now + retryDelayMs(broker.limits, lease.attempts, broker.runtime.randomBytes(1)[0] ?? 0);
+  const overdue = now - (lease.endingSince ?? now) > broker.limits.overdueAfterMs;
+  broker.observe.endFailed(lease.target, code);
+  broker.log[overdue ? 'error' : 'warn'](
+    {
+      lease: lease.id,
+      target: lease.target,
+      code,
+      detail,
+      attempt: lease.attempts,
+      overdue,
+      err: nameless(error),
+    },
+    'ending failed, and goes on',
+  );
+  const later = changeLease(lease, { do: 'end-later', dueAt, error: `${code}: ${detail}` });
+  const result = await broker.committer.commit({
+    changedLeases: [later],
+    events: [
+      {
+        kind: 'lease.end-failed',
+        actor: { kind: 'system' },
+        about: aboutLease(lease),
+        data: { code, detail, attempt: lease.attempts, nextAttemptAt: instant(dueAt), overdue },
+      },
+    ],
+  });
+  return result.ok ? committed(later) : lease;
+}
+
+/** Doubles from the first wait to the cap, and spreads by up to a quarter, so that failures do not march in step. */
+export function retryDelayMs(limits: BrokerLimits, attempt: number, random: number): number {
+  const doubled = limits.endRetryFirstMs * 2 ** Math.min(attempt - 1, 30);
+  const capped = Math.min(doubled, limits.endRetryCapMs);
+  return Math.round(capped * (0.75 + (random / 255) * 0.25));
+}

@@ -1,0 +1,342 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { retryDelayMs } from '../../src/broker/settle.ts';
+import { ProviderError } from '../../src/errors.ts';
+import type { Json } from '../../src/json.ts';
+import { defaultLimits } from '../../src/limits.ts';
+import type { Minted, ProviderKind } from '../../src/providers/provider.ts';
+import { lateness } from '../../src/store/leases.ts';
+import type { MemoryWorld } from '../fakes/provider.ts';
+import { asking, REPORT_GRANT, reason, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
+import { drive } from '../support/drive.ts';
+import { dumpAll } from '../support/invariants.ts';
+import { until } from '../support/runtime.ts';
+import { createStage, type Stage } from '../support/stage.ts';
+import { anyStore } from '../support/stores.ts';
+
+const store = await anyStore();
+let stage: Stage;
+let hallpass: TestBroker;
+
+beforeEach(async () => {
+  stage = await createStage(store);
+  hallpass = await stage.start();
+});
+afterEach(async () => {
+  await stage.check();
+  await stage.close();
+});
+afterAll(() => store.stop());
+
+const REPORT = REPORT_GRANT as Record<string, Json>;
+const DB = (REPORT.credentials as Record<string, Json>).db as Record<string, Json>;
+const TWO_TARGETS = { report: { ...REPORT, credentials: { db: DB, cache: { ...DB, target: 'cache' } } } };
+
+async function outcomes(): Promise<string[]> {
+  return (await hallpass.events()).flatMap((event) =>
+    event.kind === 'lease.ended' ? [event.data.outcome] : [],
+  );
+}
+
+/** The same world with a provider that answers a mint otherwise. */
+function answering(world: MemoryWorld, change: (minted: Minted) => Minted): MemoryWorld {
+  const provider = {
+    ...world.provider,
+    open: (...parameters: Parameters<typeof world.provider.open>) => {
+      const target = world.provider.open(...parameters);
+      const { mint } = target;
+      return Object.assign(target, {
+        mint: async (...asked: Parameters<typeof mint>) => change(await mint(...asked)),
+      });
+    },
+  };
+  return Object.assign(Object.create(world), { provider }) as MemoryWorld & { provider: ProviderKind };
+}
+
+describe('mint', () => {
+  test('mint: no answer in time, and created late by a target whose clock is behind: found by its name and ended', async () => {
+    await stage.close();
+    stage = await createStage(store, { now: () => stage.runtime.now() - 3_000 });
+    hallpass = await stage.start();
+    let release = () => {};
+    stage.warehouse.fault = (call, phase) =>
+      call === 'mint' && phase === 'before'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    const opening = hallpass.verbs.openTask(WORKLOAD, asking());
+    await until(() => stage.runtime.sleeping() > 0);
+    await stage.runtime.advance(15_000);
+    expect(reason(await drive(stage.runtime, opening))).toBe('mint-failed');
+    await hallpass.reap();
+    expect(await outcomes()).toEqual([]);
+    release();
+    await until(() => stage.warehouse.live.size === 1);
+    stage.runtime.jump(5_000);
+    await hallpass.reap();
+    expect(stage.warehouse.live.size).toBe(0);
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('mint: no answer in time and nothing made: never minted, known once the window is over', async () => {
+    stage.warehouse.fault = (call) => (call === 'mint' ? new Promise<void>(() => {}) : undefined);
+    const opening = hallpass.verbs.openTask(WORKLOAD, asking());
+    await until(() => stage.runtime.sleeping() > 0);
+    await stage.runtime.advance(15_000);
+    expect(reason(await drive(stage.runtime, opening))).toBe('mint-failed');
+    stage.runtime.jump(5_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['never-minted']);
+  });
+
+  test('mint: a throttled target made nothing, and says so at once', async () => {
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'mint' && phase === 'before') throw new ProviderError('target-throttled', 'slow down');
+    };
+    expect(reason(await hallpass.verbs.openTask(WORKLOAD, asking()))).toBe('mint-failed');
+    expect(await outcomes()).toEqual(['never-minted']);
+  });
+
+  test('mint: whatever a provider throws, its words go nowhere', async () => {
+    const thrown = [
+      (word: string) => word,
+      (word: string) => new Error(`${word}\n    at ${word}`),
+      (word: string) => ({ message: word, stack: word, code: word }),
+      (word: string) => new ProviderError('target-failed', 'it failed', { cause: new Error(word) }),
+      () => null,
+    ];
+    for (const [i, make] of thrown.entries()) {
+      const word = `canary-${i}-${Buffer.from(stage.runtime.randomBytes(12)).toString('hex')}`;
+      stage.warehouse.fault = (call, phase) => {
+        if (call === 'mint' ? phase === 'after' : phase === 'before') throw make(word);
+      };
+      const broker = await stage.start();
+      const answer = await broker.verbs.openTask(WORKLOAD, asking());
+      expect(reason(answer)).toBe('mint-failed');
+      stage.runtime.jump(20_000);
+      await broker.reap();
+      expect(stage.warehouse.live.size).toBe(1);
+      expect(await dumpAll(stage.database)).not.toContain(word);
+      expect(JSON.stringify([answer, broker.logged])).not.toContain(word);
+      stage.warehouse.fault = () => {};
+      stage.runtime.jump(300_000);
+      await broker.reap();
+      expect(stage.warehouse.live.size).toBe(0);
+    }
+  });
+
+  test('mint: words of a target that the store cannot take, or without end, do not get in the way of ending', async () => {
+    const { holder, taskId, leaseId } = await stage.open(hallpass);
+    stage.warehouse.fault = (call) => {
+      if (call === 'end') throw new ProviderError('target-failed', `a\0b \ud800 ${'x'.repeat(100_000)}`);
+    };
+    value(await hallpass.verbs.completeTask(holder, taskId, 0));
+    const lease = await stage.lease(leaseId);
+    expect(lease.lastError).toMatch(/^target-failed: a\ufffdb \ufffd x/);
+    expect(lease.lastError!.length).toBeLessThan(1_100);
+    stage.warehouse.fault = () => {};
+    stage.runtime.jump(2_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('mint: a provider that breaks its terms: what it made is never handed out, and ended by its handle', async () => {
+    const breaks: ((minted: Minted) => Minted)[] = [
+      (minted) => ({ ...minted, expiresAt: minted.expiresAt + 1 }),
+      (minted) => ({ ...minted, expiresAt: Number.NaN }),
+      (minted) => ({ ...minted, handle: { name: 'a\0' } }),
+    ];
+    for (const change of breaks) {
+      const broker = await stage.start({
+        worlds: { warehouse: answering(stage.warehouse, change) },
+      });
+      const before = stage.warehouse.minted.length;
+      expect(reason(await broker.verbs.openTask(WORKLOAD, asking()))).toBe('mint-failed');
+      expect(stage.warehouse.minted).toHaveLength(before + 1);
+      await broker.reap();
+      expect(stage.warehouse.live.size).toBe(0);
+    }
+    expect(await outcomes()).toEqual(['revoked', 'revoked', 'revoked']);
+  });
+});
+
+describe('end', () => {
+  test('end: timed out, but it was deleted: the next attempt finds nothing, and it is revoked', async () => {
+    const { holder, taskId } = await stage.open(hallpass);
+    let failures = 1;
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'end' && phase === 'after' && failures-- > 0)
+        throw new ProviderError('target-timeout', 'no answer');
+    };
+    value(await hallpass.verbs.completeTask(holder, taskId, 0));
+    expect(await outcomes()).toEqual([]);
+    stage.runtime.jump(1_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('end: a target that is away for an hour: pending and overdue all along, never revoked, others unaffected, then gone by itself', async () => {
+    const broker = await stage.start({ grants: TWO_TARGETS });
+    const { holder, taskId, opened } = await stage.open(broker);
+    stage.warehouse.fault = () => {
+      throw new ProviderError('target-unreachable', 'connection refused');
+    };
+    const { leases } = value(await broker.verbs.completeTask(holder, taskId, 0));
+    const states = Object.fromEntries(leases.map((lease) => [lease.target, lease.state]));
+    expect(states).toEqual({ warehouse: 'ending', cache: 'ended' });
+    const away = leases.find((lease) => lease.target === 'warehouse')!;
+    const begun = stage.runtime.now();
+    while (stage.runtime.now() < begun + 3_600_000) {
+      stage.runtime.jump(60_000);
+      await broker.reap();
+      const lease = await stage.lease(away.id);
+      expect(lease).toMatchObject({ state: 'ending', outcome: null });
+      expect(stage.warehouse.live.size).toBe(1);
+      const [late] = await lateness(stage.database, ['warehouse'], stage.runtime.now());
+      if (lease.attempts > 1) expect(late?.failing).toBe(1);
+    }
+    const attempts = (await stage.lease(away.id)).attempts;
+    // Backoff is capped at five minutes: in an hour that is not a storm, and not a standstill.
+    expect(attempts).toBeGreaterThan(12);
+    expect(attempts).toBeLessThan(30);
+    stage.warehouse.fault = () => {};
+    stage.runtime.jump(300_000);
+    await broker.reap();
+    expect(await stage.lease(away.id)).toMatchObject({ state: 'ended', outcome: 'revoked' });
+    expect(stage.warehouse.use(opened.credentials[0]!.secret!)).toBe(false);
+  });
+
+  test('retryDelayMs: doubles to its cap and never passes it, however often and whatever the dice say', () => {
+    for (let attempt = 1; attempt < 2_000; attempt++) {
+      const low = retryDelayMs(defaultLimits, attempt, 0);
+      const high = retryDelayMs(defaultLimits, attempt, 255);
+      expect(high).toBe(Math.min(1_000 * 2 ** Math.min(attempt - 1, 40), 300_000));
+      expect(low).toBe(Math.round(high * 0.75));
+    }
+  });
+
+  test('end: a lease whose target is not configured any more stays, overdue, and ends when it is there again', async () => {
+    const { holder, taskId, leaseId } = await stage.open(hallpass);
+    const without = await stage.start({ worlds: { cache: stage.cache }, grants: {} });
+    const { leases } = value(await without.verbs.completeTask(holder, taskId, 0));
+    expect(leases).toMatchObject([{ state: 'ending', attempts: 0 }]);
+    stage.runtime.jump(3_600_000);
+    await without.reap();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ending', outcome: null });
+    await hallpass.reap();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ended', outcome: 'revoked' });
+  });
+});
+
+describe('what cannot be revoked', () => {
+  test('end: a denial ends its lease when it is in force everywhere, and not before', async () => {
+    await stage.close();
+    stage = await createStage(store, { denialDelayMs: 120_000 });
+    hallpass = await stage.start({ settings: { ends: 'denied' } });
+    const { holder, taskId, leaseId } = await stage.open(hallpass);
+    const deniedAt = stage.runtime.now();
+    const { leases } = value(await hallpass.verbs.completeTask(holder, taskId, 0));
+    expect(leases).toMatchObject([{ state: 'ending', outcome: null }]);
+    stage.runtime.jump(119_999);
+    await hallpass.reap();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ending' });
+    stage.runtime.jump(1);
+    await hallpass.reap();
+    const lease = await stage.lease(leaseId);
+    expect(lease).toMatchObject({ state: 'ended', outcome: 'denied', endedAt: deniedAt + 120_000 });
+    expect(lease.evidence).toMatchObject({ effectiveAt: new Date(deniedAt + 120_000).toISOString() });
+    expect(stage.warehouse.calls.filter(({ call }) => call === 'end')).toHaveLength(1);
+  });
+
+  test('end: what only lapses is ending until its instant, then expired, whoever received it', async () => {
+    const lapsing = await stage.start({ settings: { ends: 'expiry-only' } });
+    const one = await stage.open(lapsing, { ttlSeconds: 600 });
+    const { leases } = value(await lapsing.verbs.completeTask(one.holder, one.taskId, 0));
+    expect(leases).toMatchObject([{ state: 'ending', outcome: null }]);
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'mint' && phase === 'after') throw new ProviderError('target-unreachable', 'reset');
+    };
+    expect(reason(await lapsing.verbs.openTask(WORKLOAD, asking({ ttlSeconds: 600 })))).toBe('mint-failed');
+    stage.runtime.jump(599_999);
+    await lapsing.reap();
+    expect(await outcomes()).toEqual([]);
+    stage.runtime.jump(1);
+    await lapsing.reap();
+    expect(await outcomes()).toEqual(['expired', 'expired']);
+    const said = (await lapsing.events()).flatMap((event) =>
+      event.kind === 'lease.ended' ? [event.data.evidence] : [],
+    );
+    expect(said).toEqual(expect.arrayContaining([expect.objectContaining({ received: true })]));
+    expect(said).toEqual(expect.arrayContaining([expect.objectContaining({ received: false })]));
+    expect((await stage.lease(one.leaseId)).endedAt).toBe(stage.runtime.now());
+  });
+
+  test('end: what lapses later than was asked is not said to have expired before', async () => {
+    const late = answering(stage.warehouse, (minted) => {
+      const credential = stage.warehouse.live.get(minted.secret.values.username!)!;
+      credential.expiresAt += 60_000;
+      return { ...minted, expiresAt: credential.expiresAt };
+    });
+    const lapsing = await stage.start({
+      settings: { ends: 'expiry-only' },
+      worlds: { warehouse: late },
+    });
+    expect(reason(await lapsing.verbs.openTask(WORKLOAD, asking({ ttlSeconds: 600 })))).toBe('mint-failed');
+    stage.runtime.jump(600_000);
+    await lapsing.reap();
+    expect(await outcomes()).toEqual([]);
+    stage.runtime.jump(60_000);
+    await lapsing.reap();
+    expect(await outcomes()).toEqual(['expired']);
+  });
+});
+
+describe('time', () => {
+  test('time: a replica whose clock is ahead settles no mint that the target may still make', async () => {
+    const { runtime } = stage;
+    let release: (() => void) | null = null;
+    stage.warehouse.fault = (call, phase) =>
+      call === 'mint' && phase === 'before'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    const opening = hallpass.verbs.openTask(WORKLOAD, asking());
+    await until(() => release !== null);
+    const ahead = await stage.start({ runtime: { ...runtime, now: () => runtime.now() + 4_900 } });
+    runtime.jump(15_000);
+    await ahead.reap();
+    expect(await outcomes()).toEqual([]);
+    runtime.jump(101);
+    await ahead.reap();
+    expect(await outcomes()).toEqual(['never-minted']);
+    release!();
+    expect(['mint-failed', 'task-ended']).toContain(reason(await opening));
+    expect(stage.warehouse.minted).toHaveLength(0);
+  });
+
+  test('time: a deadline that passed while no broker ran is met before anything else', async () => {
+    const { opened, leaseId } = await stage.open(hallpass, { ttlSeconds: 60 });
+    stage.runtime.jump(7 * 86_400_000);
+    expect(stage.warehouse.live.size).toBe(1);
+    const next = await stage.start();
+    await next.reap();
+    expect(stage.warehouse.use(opened.credentials[0]!.secret!)).toBe(false);
+    expect(await stage.lease(leaseId)).toMatchObject({ outcome: 'revoked', endReason: 'expired' });
+    expect(await next.reaper.tick()).toBe(0);
+  });
+
+  test('time: a clock that jumps back and forth loses no lease and ends none early', async () => {
+    const { leaseId } = await stage.open(hallpass, { ttlSeconds: 600 });
+    const { expiresAt } = await stage.lease(leaseId);
+    for (const ms of [-3_600_000, 1_800_000, -60_000, 1_860_000, 599_000, -500_000, 500_999]) {
+      stage.runtime.jump(ms);
+      await hallpass.reap();
+      expect(stage.runtime.now()).toBeLessThan(expiresAt);
+      expect(await stage.lease(leaseId)).toMatchObject({ state: 'active' });
+    }
+    stage.runtime.jump(1);
+    await hallpass.reap();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ended', endReason: 'expired' });
+  });
+});
