@@ -152,7 +152,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
     .description('show check by check why a request would be refused')
     .option('--grant <name>', 'this grant alone')
     .option('--claim <name=text>', 'claim of the identity, or name:=json; may be repeated', collectValue)
-    .option('--explain-token <file>', 'verify and explain the token in this file')
+    .option('--explain-token <file>', 'verify and explain the token in this file, or on standard input for -')
     .option('--task <name>', 'name of the run')
     .option('--purpose <text>')
     .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)

@@ -48,7 +48,12 @@ export interface BrokerConfig {
   readonly name: string;
   readonly listen: { readonly host: string; readonly port: number };
   /** PEM; `key` is a secret. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly tls: {
+    readonly cert: string;
+    readonly key: string;
+    /** Whether clients are asked for certificates. */
+    readonly clientCertificates: boolean;
+  } | null;
   /** Absolute. */
   readonly stateDirectory: string;
   /** What the configuration sets; the broker's own limits hold for the others. */

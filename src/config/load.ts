@@ -119,7 +119,12 @@ async function build(
   const database = await expandSection(members, 'database', loading);
   const audit = await expandSection(members, 'audit', loading);
   const sections = readSections({ ...members, ...database?.value, ...audit?.value }, loading);
-  const issuers = await loadIssuers(sections.issuers ?? {}, options.attestors, loading);
+  const issuers = await loadIssuers(
+    sections.issuers ?? {},
+    options.attestors,
+    sections.broker?.url ?? '',
+    loading,
+  );
   const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);

@@ -64,6 +64,9 @@ const broker = z.strictObject({
     .strictObject({
       cert_file: path.meta({ description: 'Certificate chain, PEM' }),
       key_file: path.meta({ description: 'Its private key, PEM' }),
+      client_certificates: z.literal('request').optional().meta({
+        description: 'Ask clients for certificates, for issuers that know workloads by these',
+      }),
     })
     .optional()
     .meta({ description: 'Serve HTTPS' }),

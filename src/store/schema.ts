@@ -104,9 +104,3 @@ export const auditEvent = pgTable('audit_event', {
   outcome: text(),
   body: text().notNull(),
 });
-
-export const logLeaf = pgTable('log_leaf', {
-  index: bigint({ mode: 'number' }).primaryKey(),
-  seq: bigint({ mode: 'number' }).notNull(),
-  at: instant().notNull(),
-});

@@ -203,7 +203,7 @@ test('loadConfig: TLS is read and warned of', async () => {
     {},
     { '/etc/hallpass/c.pem': cert, '/k.pem': { text: key, mode: 0o644 } },
   );
-  expect(config.broker.tls).toEqual({ cert, key });
+  expect(config.broker.tls).toEqual({ cert, key, clientCertificates: false });
   expect(config.warnings.map(print)).toEqual([
     expect.stringMatching(/broker\.tls\.key_file: Everybody on this machine may read/),
   ]);

@@ -24,7 +24,13 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
-  'identity/*': { values: ['identity/attestor.ts'] },
+  'identity/*': { values: ['identity/attestor.ts', 'identity/jwt', 'identity/x509', 'identity/files.ts'] },
+  'identity/jwt': { values: ['identity/attestor.ts'] },
+  'identity/x509': { values: ['identity/attestor.ts'] },
+  'identity/files.ts': {},
+  'identity/presets': {
+    values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'],
+  },
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
@@ -38,7 +44,7 @@ interface Arrows {
 }
 
 /** The executable, and what it loads when a command needs it. */
-const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'kinds.ts']);
+const COMPOSITION = new Set(['main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'archive.ts', 'kinds.ts']);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts']);
 
@@ -47,6 +53,9 @@ const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'js
  * to the one folder of `providers/` or `identity/` that imports it, and to nobody else.
  */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  // Finds a caller's credentials for `hallpass identity aws`, and signs with them.
+  '@aws-sdk/credential-provider-node': ['cli', 'providers/*'],
+  '@smithy/signature-v4': ['cli', 'providers/*'],
   '@electric-sql/pglite': ['store'],
   '@hono/node-server': ['http', 'main'],
   '@hono/zod-openapi': ['http'],
@@ -138,10 +147,10 @@ function packageFault(specifier: string, part: string, vendors: Map<string, stri
   const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
   const homes = Object.hasOwn(PACKAGES, name) ? PACKAGES[name] : undefined;
   if (homes !== undefined) {
-    const fits = ['everywhere', part, generic(part)].some((home) => homes.includes(home));
+    const fits = ['everywhere', part, kindred(part)].some((home) => homes.includes(home));
     return fits ? null : `${part} may not import the package ${name}: its place is ${homes.join(', ')}`;
   }
-  if (!generic(part).endsWith('/*'))
+  if (!Object.hasOwn(ARROWS, kindred(part)))
     return `${part} imports the package ${name}, which has no place in the house`;
   const owner = vendors.get(name) ?? part;
   vendors.set(name, owner);
@@ -162,6 +171,11 @@ function partOf(path: string): string | null {
 
 function generic(part: string): string {
   return Object.hasOwn(ARROWS, part) ? part : `${posix.dirname(part)}/*`;
+}
+
+/** The parts of the same folder: what one of them may use of others' packages all may, also one with arrows of its own. */
+function kindred(part: string): string {
+  return `${posix.dirname(part)}/*`;
 }
 
 interface Import {

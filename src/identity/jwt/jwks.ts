@@ -57,16 +57,13 @@ export function readKeys(document: unknown): Result<{ keys: Jwk[]; privateKeys: 
 
 /** The keys of an issuer at one moment. */
 export interface KeySet {
-  /** Differs between any two sets of one source whose keys differ, and stays while they do not. */
-  readonly generation: number;
   /** The keys that a token with this header may be signed with, at most `CANDIDATE_KEYS_MAX`; empty: none. */
   candidates(header: TokenHeader): Promise<VerificationKey[]>;
 }
 
-export function createKeySet(keys: readonly Jwk[], generation: number): KeySet {
+export function createKeySet(keys: readonly Jwk[]): KeySet {
   const select = createLocalJWKSet({ keys: keys.map((key) => ({ ...key })) } as JSONWebKeySet);
   return {
-    generation,
     async candidates(header) {
       try {
         return [await select({ ...header })];

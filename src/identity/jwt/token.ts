@@ -18,7 +18,7 @@ export interface TokenHeader {
 const COMPACT_JWS = /^([\w-]+)\.([\w-]+)\.([\w-]*)$/;
 
 /** Media types of tokens that are meant to say who somebody is; a logout token or a DPoP proof is not (RFC 8725, 3.11). */
-const TYPES: ReadonlySet<string> = new Set(['jwt', 'jose', 'at+jwt']);
+export const IDENTITY_TYPES: ReadonlySet<string> = new Set(['jwt', 'jose', 'at+jwt']);
 
 /**
  * Headers by which a token would bring its own key or its own rules (RFC 7515, section 4.1).
@@ -34,14 +34,14 @@ export function splitToken(text: string): TokenParts | null {
 }
 
 /**
- * Whether a token is certainly another issuer's: its claims can be read and their last `iss` is not `issuer`.
+ * Whether a token is certainly another issuer's: its claims can be read and `isOurs` denies them.
  * A glance that spares the strict reading, for this is asked of every issuer's attestor about every token.
  */
-export function isOfAnother(parts: TokenParts, issuer: string): boolean {
+export function isOfAnother(parts: TokenParts, isOurs: (claims: JsonObject) => boolean): boolean {
   try {
     const claims: unknown = JSON.parse(Buffer.from(parts.payload, 'base64url').toString('utf8'));
     if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return false;
-    return !Object.hasOwn(claims, 'iss') || (claims as { iss: unknown }).iss !== issuer;
+    return !isOurs(claims as JsonObject);
   } catch {
     return false;
   }
@@ -56,7 +56,7 @@ export function readClaims(parts: TokenParts): Result<JsonObject, string> {
  * The header, when it is one that we act on. `alg` is a string that no list was consulted for.
  * Also checks that the signature is canonical base64url, so that nobody can write the same token in two ways.
  */
-export function readHeader(parts: TokenParts): Result<TokenHeader, string> {
+export function readHeader(parts: TokenParts, types: ReadonlySet<string>): Result<TokenHeader, string> {
   if (!decodeCanonical(parts.signature)) return err('The signature is not canonical base64url');
   const read = readPart('header', parts.header);
   if (!read.ok) return read;
@@ -64,7 +64,7 @@ export function readHeader(parts: TokenParts): Result<TokenHeader, string> {
   const forbidden = FORBIDDEN_HEADERS.find((name) => Object.hasOwn(read.value, name));
   if (forbidden) return err(`The header has "${forbidden}", which is never followed`);
   if (typeof alg !== 'string') return err('The header has no "alg"');
-  if (typ !== undefined && !isTokenType(typ))
+  if (typ !== undefined && !isOneOf(typ, types))
     return err('The header\'s "typ" is not that of an identity token');
   if (kid === undefined) return ok({ alg });
   if (typeof kid !== 'string' || kid.length > KEY_ID_MAX_CHARS) {
@@ -73,8 +73,8 @@ export function readHeader(parts: TokenParts): Result<TokenHeader, string> {
   return ok({ alg, kid });
 }
 
-function isTokenType(typ: unknown): boolean {
-  return typeof typ === 'string' && TYPES.has(typ.toLowerCase().replace(/^application\//, ''));
+function isOneOf(typ: unknown, types: ReadonlySet<string>): boolean {
+  return typeof typ === 'string' && types.has(typ.toLowerCase().replace(/^application\//, ''));
 }
 
 function readPart(name: string, encoded: string): Result<JsonObject, string> {

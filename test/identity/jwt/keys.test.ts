@@ -7,11 +7,11 @@ import {
   KEYS_RETRY_MS,
   KEYS_STALE_MAX_MS,
   UNKNOWN_KEY_COOLDOWN_MS,
-} from '../../../src/identity/oidc/limits.ts';
+} from '../../../src/identity/jwt/limits.ts';
 import { createCertificate } from '../../support/certificates.ts';
 import { type IssuerFault, startIssuer } from '../../support/issuer.ts';
 import { until } from '../../support/runtime.ts';
-import { openWorld } from './world.ts';
+import { openWorld } from '../oidc/world.ts';
 
 /** Tokens that outlive the hours these tests move through. */
 const LASTING = { exp: 4_000_000_000 };

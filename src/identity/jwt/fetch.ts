@@ -12,18 +12,51 @@ export type GetJson = (
 ) => Promise<Result<unknown, string>>;
 
 /** `ca`: PEM certificates to trust instead of the usual roots. */
-export function createGetJson(runtime: Runtime, ca: string | undefined): GetJson {
-  let dispatcher: Promise<Dispatcher> | undefined;
+export function createGetJson(
+  runtime: Runtime,
+  ca: string | undefined,
+  authorization?: () => Promise<Result<string, string>>,
+): GetJson {
+  const send = createSend(runtime, ca);
   return async (url, maxBytes, signal) => {
+    const proof = await authorization?.();
+    if (proof && !proof.ok) return proof;
+    const headers = { accept: 'application/json', ...(proof && { authorization: proof.value }) };
+    const answer = await send(url, { headers, signal }, maxBytes);
+    return answer.ok ? parseJson(answer.value) : answer;
+  };
+}
+
+/** A bounded request whose answer must be one of `statuses`. Never throws, never follows a redirect. */
+export type Send = (
+  url: string,
+  init: {
+    readonly method?: string;
+    readonly headers: Record<string, string>;
+    readonly body?: string;
+    readonly signal: AbortSignal;
+  },
+  maxBytes: number,
+  statuses?: readonly number[],
+) => Promise<Result<Answer, string>>;
+
+export interface Answer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+/** `ca`: PEM certificates to trust instead of the usual roots. */
+export function createSend(runtime: Runtime, ca: string | undefined): Send {
+  let dispatcher: Promise<Dispatcher> | undefined;
+  return async (url, init, maxBytes, statuses = [200]) => {
     try {
       if (ca !== undefined) dispatcher ??= createDispatcher(ca);
       const response = await runtime.fetch(url, {
         redirect: 'manual',
-        headers: { accept: 'application/json' },
-        signal,
+        ...init,
         ...(dispatcher && { dispatcher: await dispatcher }),
       });
-      return await readJson(response, maxBytes);
+      return await readAnswer(response, maxBytes, statuses);
     } catch (error) {
       return err(describe(error));
     }
@@ -39,8 +72,12 @@ async function createDispatcher(ca: string): Promise<Dispatcher> {
   return new Agent({ connect: { ca } }) as unknown as Dispatcher;
 }
 
-async function readJson(response: Response, maxBytes: number): Promise<Result<unknown, string>> {
-  if (response.status !== 200) {
+async function readAnswer(
+  response: Response,
+  maxBytes: number,
+  statuses: readonly number[],
+): Promise<Result<Answer, string>> {
+  if (!statuses.includes(response.status)) {
     await response.body?.cancel();
     const redirected = response.status >= 300 && response.status < 400;
     return err(
@@ -50,7 +87,10 @@ async function readJson(response: Response, maxBytes: number): Promise<Result<un
     );
   }
   const body = await readBody(response, maxBytes);
-  if (!body) return err(`the answer is larger than ${maxBytes} bytes`);
+  return body ? ok({ status: response.status, body }) : err(`the answer is larger than ${maxBytes} bytes`);
+}
+
+export function parseJson({ body }: Pick<Answer, 'body'>): Result<unknown, string> {
   try {
     return ok(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)));
   } catch {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { JSON_MAX_DEPTH, JSON_MAX_MEMBERS } from '../../../src/identity/oidc/limits.ts';
-import { parseStrictObject } from '../../../src/identity/oidc/strict-json.ts';
+import { JSON_MAX_DEPTH, JSON_MAX_MEMBERS } from '../../../src/identity/jwt/limits.ts';
+import { parseStrictObject } from '../../../src/identity/jwt/strict-json.ts';
 
 const parse = (text: string) => parseStrictObject(Buffer.from(text));
 

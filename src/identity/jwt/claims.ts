@@ -2,7 +2,6 @@ import type { Json } from '../../json.ts';
 import { err, ok, type Result } from '../../result.ts';
 import type { AttestationReason } from '../attestor.ts';
 import { AUDIENCES_MAX, NUMERIC_DATE_MAX, SUBJECT_MAX_CHARS, TOKEN_ID_MAX_CHARS } from './limits.ts';
-import type { OidcSettings } from './settings.ts';
 import type { JsonObject } from './strict-json.ts';
 
 export interface ClaimFault {
@@ -14,13 +13,26 @@ export interface ClaimFault {
 export interface RegisteredClaims {
   readonly sub: string;
   readonly exp: number;
-  readonly iat: number;
+  /** Absent only where the profile does not ask for it. */
+  readonly iat?: number;
   readonly nbf?: number;
   readonly jti?: string;
 }
 
-type Expectations = Pick<OidcSettings, 'audiences' | 'allowOtherAudiences' | 'requiredClaims'>;
-type TimeBounds = Pick<OidcSettings, 'maxAgeSeconds' | 'clockToleranceSeconds'>;
+/** What a token must say, whatever the time. */
+export interface ClaimExpectations {
+  /** Of these, `aud` must name one. */
+  readonly audiences: readonly string[];
+  readonly allowOtherAudiences: boolean;
+  /** Claims that must be there besides `sub`, `aud` and `exp`. */
+  readonly requiredClaims: readonly string[];
+}
+
+/** How old a token may be, and how far two clocks may differ. */
+export interface TimeBounds {
+  readonly maxAgeSeconds: number;
+  readonly clockToleranceSeconds: number;
+}
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is its purpose
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -28,9 +40,9 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 /** Checks all that does not depend on the time: presence and types of the registered claims, audience, required claims. */
 export function checkClaims(
   claims: JsonObject,
-  expected: Expectations,
+  expected: ClaimExpectations,
 ): Result<RegisteredClaims, ClaimFault> {
-  for (const name of ['sub', 'aud', 'exp', 'iat', ...expected.requiredClaims]) {
+  for (const name of ['sub', 'aud', 'exp', ...expected.requiredClaims]) {
     if (!Object.hasOwn(claims, name) || claims[name] === null) {
       return err({ reason: 'missing-claim', detail: `The token has no claim "${name}"` });
     }
@@ -40,14 +52,20 @@ export function checkClaims(
     return malformed(`"sub" is not a string of 1 to ${SUBJECT_MAX_CHARS} printable characters`);
   }
   if (!isNumericDate(exp)) return malformed(NOT_A_TIME('exp'));
-  if (!isNumericDate(iat)) return malformed(NOT_A_TIME('iat'));
+  if (iat !== undefined && !isNumericDate(iat)) return malformed(NOT_A_TIME('iat'));
   if (nbf !== undefined && !isNumericDate(nbf)) return malformed(NOT_A_TIME('nbf'));
   if (jti !== undefined && (typeof jti !== 'string' || jti === '' || jti.length > TOKEN_ID_MAX_CHARS)) {
     return malformed(`"jti" is not a string of 1 to ${TOKEN_ID_MAX_CHARS} characters`);
   }
   const fault = checkAudience(aud, expected);
   if (fault) return err(fault);
-  return ok({ sub, exp, iat, ...(nbf !== undefined && { nbf }), ...(jti !== undefined && { jti }) });
+  return ok({
+    sub,
+    exp,
+    ...(iat !== undefined && { iat }),
+    ...(nbf !== undefined && { nbf }),
+    ...(jti !== undefined && { jti }),
+  });
 }
 
 /**
@@ -63,6 +81,7 @@ export function checkTimes(times: RegisteredClaims, bounds: TimeBounds, now: num
   if (times.nbf !== undefined && seconds < times.nbf - tolerance) {
     return { reason: 'not-yet-valid', detail: `The token is not valid before ${isoTime(times.nbf)}` };
   }
+  if (times.iat === undefined) return null;
   if (seconds < times.iat - tolerance) {
     return {
       reason: 'not-yet-valid',
@@ -79,7 +98,7 @@ export function checkTimes(times: RegisteredClaims, bounds: TimeBounds, now: num
 }
 
 /** A token that is for others too can be presented here by any of them, so it is refused unless that is allowed. */
-function checkAudience(aud: Json | undefined, expected: Expectations): ClaimFault | null {
+function checkAudience(aud: Json | undefined, expected: ClaimExpectations): ClaimFault | null {
   const audiences = typeof aud === 'string' ? [aud] : aud;
   if (!Array.isArray(audiences) || audiences.length > AUDIENCES_MAX || !audiences.every(isString)) {
     return {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createVerifiedTokens, type VerifiedToken } from '../../../src/identity/oidc/verified.ts';
+import { createVerifiedTokens, type VerifiedToken } from '../../../src/identity/jwt/verified.ts';
 
 /** Entries are told apart by identity alone. */
 function entry(subject: string): VerifiedToken {
