@@ -8,7 +8,7 @@ export const IDLE_MS = 250;
 export const PAUSE_MS = 50;
 /** After a failure: the store is away, and asking faster does not bring it back. */
 export const RETRY_MS = 1_000;
-/** For how long a claim holds: far longer than a batch takes, and short enough for a replica that takes over. */
-export const CLAIM_MS = 10_000;
+/** For how long a claim holds: far longer than a batch takes, and no longer than events may wait when its holder dies. */
+export const CLAIM_MS = 5_000;
 /** How often the partitions to come are seen to. They are made a month ahead. */
 export const PARTITION_EVERY_MS = 3_600_000;

@@ -15,6 +15,7 @@ import {
   pendingEvents,
   readLogHead,
   readTiles,
+  releaseLog,
 } from '../store/log.ts';
 import { BATCH_GROUPS, CLAIM_MS, IDLE_MS, PARTITION_EVERY_MS, PAUSE_MS, RETRY_MS } from './limits.ts';
 
@@ -117,6 +118,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   async function drain(): Promise<void> {
     try {
       while ((await tick()) > 0);
+      // Whoever comes next need not wait for the claim to run out.
+      await releaseLog(database, holder);
     } catch (error) {
       log.warn({ err: error }, 'events of the audit log wait for the next start');
     }

@@ -73,6 +73,17 @@ export async function claimLog(
   return { size: Number(row.size), root: bytes(row.root), checkpoint: row.checkpoint, fence: row.fence };
 }
 
+/** Gives the right to grow the log back, where `holder` has it. */
+export async function releaseLog(database: Database, holder: string): Promise<void> {
+  await database.query(
+    {
+      name: 'release_log',
+      text: 'update log_head set holder = null, held_until = null, fence = fence + 1 where holder = $1',
+    },
+    [holder],
+  );
+}
+
 /** An event that waits for its index. */
 export interface PendingEvent {
   /** The group that it was committed with. */
