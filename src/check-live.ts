@@ -3,8 +3,12 @@ import type { Io } from './cli/io.ts';
 import { clean, printJson, printTable, say } from './cli/output.ts';
 import type { Config, ConfiguredTarget } from './config/config.ts';
 import { HallpassError } from './errors.ts';
+import { composeIssuer } from './issuer/compose.ts';
+import type { Issuer } from './issuer/issuer.ts';
 import type { SelfTest, TargetContext } from './providers/provider.ts';
 import { type Runtime, withDeadline } from './runtime.ts';
+import { type Database, openDatabase } from './store/database.ts';
+import { migrate } from './store/migrate.ts';
 
 /** What one target came to. */
 interface Checked extends SelfTest {
@@ -25,6 +29,29 @@ const TARGET_TIMEOUT_MS = 60_000;
 
 /** Targets that are tried at once. */
 const CONCURRENCY = 4;
+
+/**
+ * The broker's own issuer as the targets will meet it, and what closes it. Null where its keys cannot be had: they are
+ * in the store, and an embedded store is held by the broker that runs on it.
+ */
+export async function openIssuer(
+  config: Config,
+  runtime: Runtime,
+  migrations: string,
+): Promise<{ readonly issuer: Issuer | null; close(): Promise<void> } | null> {
+  const { url, stateDirectory } = config.broker;
+  let database: Database;
+  try {
+    database = await openDatabase({ url: config.database?.url ?? null, directory: stateDirectory });
+    await migrate(database, migrations);
+  } catch (error) {
+    if (error instanceof HallpassError && error.code === 'store-unavailable') return null;
+    throw error;
+  }
+  const log = { warn: () => {}, error: () => {} };
+  const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
+  return { issuer, close: () => database.close() };
+}
 
 /** The mark of what is made here: an installation's own is in its store, which a running broker may hold. */
 const MARK = 'hp_test_';

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { processIo } from './cli/io.ts';
 import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
@@ -6,6 +7,8 @@ import { type ConfigFault, reportJson, reportText } from './config/report.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import type { Result } from './result.ts';
 import { systemRuntime } from './runtime.ts';
+
+const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
 
 /**
  * `hallpass check`: every fault of a configuration at once; with `live`, then every target of one that is sound.
@@ -20,9 +23,8 @@ export async function checkCommand(options: {
   const faults = config.ok ? [] : config.error;
   const warnings = config.ok ? config.value.warnings : [];
   if (options.live && config.ok) {
-    const { checkLive } = await import('./check-live.ts');
     if (warnings.length > 0) process.stderr.write(reportText(warnings));
-    return checkLive(config.value, { runtime: systemRuntime, io: processIo(), json: options.json });
+    return checkTargets(config.value, options.json);
   }
   if (options.json) {
     process.stdout.write(reportJson(faults));
@@ -38,6 +40,25 @@ export async function checkCommand(options: {
     `${options.config} is sound: ${issuers.size} issuers, ${targets.size} targets, ${grants.size} grants\n`,
   );
   return 0;
+}
+
+async function checkTargets(config: Config, json: boolean): Promise<number> {
+  const [{ checkLive, openIssuer }, { identityOf }] = await Promise.all([
+    import('./check-live.ts'),
+    import('./issuer/issuer.ts'),
+  ]);
+  const opened = await openIssuer(config, systemRuntime, MIGRATIONS);
+  if (opened === null) {
+    process.stderr.write(
+      'The store is held or away: targets that trust the broker as an issuer cannot be tried\n',
+    );
+  }
+  try {
+    const contextOf = (target: string) => identityOf(target, opened?.issuer ?? null);
+    return await checkLive(config, { runtime: systemRuntime, io: processIo(), json, contextOf });
+  } finally {
+    await opened?.close();
+  }
 }
 
 /** The configuration, or null when it has faults: these are on standard error by then. */

@@ -29,5 +29,8 @@ export const attestorKinds: Kinds<AttestorKind> = {
 
 export const providerKinds: Kinds<ProviderKind> = {
   aws: async () => (await import('./providers/aws/provider.ts')).provider as ProviderKind,
+  google: async () => (await import('./providers/google/provider.ts')).provider as ProviderKind,
+  http: async () => (await import('./providers/http/provider.ts')).provider as ProviderKind,
   postgres: async () => (await import('./providers/postgres/provider.ts')).provider as ProviderKind,
+  vault: async () => (await import('./providers/vault/provider.ts')).provider as ProviderKind,
 };

@@ -17,6 +17,8 @@ import { createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
+import { composeIssuer } from './issuer/compose.ts';
+import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
@@ -92,7 +94,9 @@ async function startOver(
   // Before the first event, so that it lies in its month.
   await preparePartitions(database, runtime.now(), log);
   let wakeReaper = () => {};
-  const broker = await composeBroker(database, config, runtime, log, registry, () => wakeReaper());
+  const { url, stateDirectory } = config.broker;
+  const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
+  const broker = await composeBroker(database, config, runtime, log, registry, issuer, () => wakeReaper());
   const reaper = createReaper(broker);
   wakeReaper = reaper.wake;
   await broker.committer.commit({
@@ -123,8 +127,9 @@ async function startOver(
     sequencer?.run(stopping.signal),
     ...runExports(broker, config, registry, stopping.signal),
     runWitnessing(broker, config, stopping.signal),
+    issuer?.run(stopping.signal),
   ];
-  const server = await listen(broker, config, registry, version, stopping.signal);
+  const server = await listen(broker, issuer, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
   return {
     url: server.address.url,
@@ -194,6 +199,7 @@ async function composeBroker(
   runtime: Runtime,
   log: Logger,
   registry: Registry,
+  issuer: Issuer | null,
   wakeReaper: () => void,
 ): Promise<Broker> {
   const limits = brokerLimits(config);
@@ -204,7 +210,7 @@ async function composeBroker(
     targets.set(name, {
       name,
       kind,
-      target: kind.open(settings, { runtime, target: name, mark }),
+      target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
       minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
     });
@@ -266,6 +272,7 @@ function rate(perSecond: number): Rate {
 
 async function listen(
   broker: Broker,
+  issuer: Issuer | null,
   config: Config,
   registry: Registry,
   version: string,
@@ -282,6 +289,7 @@ async function listen(
     ready: () => readiness(broker, stopping),
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
+    ...(issuer === null ? {} : { issuer }),
   });
   return startServer({
     app,

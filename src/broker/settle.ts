@@ -16,7 +16,7 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   const live = broker.targets.get(lease.target);
   if (live === undefined) return lease;
   const { target } = live;
-  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
+  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease, lease.expiresAt, {});
   // Denied at an earlier attempt, and due because by now that is in force.
   if (lease.evidence !== null) {
     const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
@@ -28,8 +28,10 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   } catch (error) {
     return endLater(broker, lease, error);
   }
-  const outcome = outcomeOf(lease, target, ended);
   const evidence = storable(ended.evidence);
+  if (ended.lapsesAt !== undefined)
+    return settleByExpiry(broker, lease, ended.lapsesAt, { withdrawn: evidence });
+  const outcome = outcomeOf(lease, target, ended);
   if (outcome !== 'denied' || ended.effectiveAt === undefined)
     return finish(broker, lease, outcome, evidence);
   return denyFrom(broker, lease, evidence, ended.effectiveAt);
@@ -76,13 +78,18 @@ function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcom
 }
 
 /** What cannot be withdrawn has ended when it has lapsed, and not before. */
-async function settleByExpiry(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
-  if (broker.runtime.now() < lease.expiresAt) {
-    const waiting = changeLease(lease, { do: 'end-later', dueAt: lease.expiresAt, error: null });
+async function settleByExpiry(
+  broker: Broker,
+  lease: LeaseRow,
+  lapsesAt: number,
+  seen: { readonly [name: string]: Json },
+): Promise<LeaseRow> {
+  if (broker.runtime.now() < lapsesAt) {
+    const waiting = changeLease(lease, { do: 'end-later', dueAt: lapsesAt, error: null });
     const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
     return result.ok ? committed(waiting) : lease;
   }
-  const evidence: Json = { lapsedAt: instant(lease.expiresAt), received: lease.issuedAt !== null };
+  const evidence: Json = { ...seen, lapsedAt: instant(lapsesAt), received: lease.issuedAt !== null };
   return finish(broker, lease, 'expired', evidence);
 }
 

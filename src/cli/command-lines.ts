@@ -24,6 +24,8 @@ type Connection = ConnectionOptions;
 export function addUsing(program: Command, io: Io, action: Action): void {
   deliveryOptions(askOptions(connectionOptions(program.command('exec'))))
     .description('run a command with the credentials of a task that ends when the command does')
+    .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
+    .option('--no-renew', 'let the credentials end when they would, however long the command runs')
     .argument('<command...>', 'the command and its arguments, after --')
     .option('--dpop', "bind the task's token to a key that never leaves this process")
     .passThroughOptions()

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Action, addReading, addRuling, addUsing } from './command-lines.ts';
+import { addDelivering } from './delivery-lines.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { addIdentity } from './identity-lines.ts';
 import type { Io } from './io.ts';
@@ -59,6 +60,7 @@ export function buildProgram(parts: ProgramParts): Program {
     .addHelpText('after', EXIT_HELP);
   addBroker(program, parts, action);
   addUsing(program, io, action);
+  addDelivering(program, io, action);
   addReading(program, io, action);
   addRuling(program, io, action);
   addIdentity(program, io, action);

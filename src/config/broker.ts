@@ -1,6 +1,6 @@
 import type { Fault } from '../grants/fault.ts';
 import { quote } from '../grants/fault.ts';
-import type { BrokerConfig } from './config.ts';
+import type { BrokerConfig, Config } from './config.ts';
 import type { RawConfig } from './schema.ts';
 import { type Loading, readText, relativeTo } from './secrets.ts';
 
@@ -106,4 +106,13 @@ export function databaseFaults(database: RawConfig['database']): Fault[] {
       message: 'Cannot use this: write postgres://user:password@host:port/database',
     },
   ];
+}
+
+export function keysConfig(raw: NonNullable<RawConfig['keys']>): NonNullable<Config['keys']> {
+  const { master_key: masterKey, algorithm, rotate_every: rotateEvery } = raw;
+  return {
+    masterKey: masterKey ?? null,
+    algorithm,
+    rotateEveryMs: rotateEvery === undefined ? null : rotateEvery * 1000,
+  };
 }

@@ -10,12 +10,13 @@ import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
 import { auditConfig } from './audit.ts';
-import { brokerConfig, databaseFaults } from './broker.ts';
+import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
+import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { type Expanded, expandSettings, type Loading } from './secrets.ts';
@@ -117,15 +118,17 @@ async function build(
   }
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
+  const keys = await expandSection(members, 'keys', loading);
   const audit = await expandSection(members, 'audit', loading);
-  const sections = readSections({ ...members, ...database?.value, ...audit?.value }, loading);
+  const sections = readSections({ ...members, ...database?.value, ...keys?.value, ...audit?.value }, loading);
   const issuers = await loadIssuers(
     sections.issuers ?? {},
     options.attestors,
     sections.broker?.url ?? '',
     loading,
   );
-  const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
+  const packages = await packagedProviders(sections.providers ?? {}, options.providers, loading);
+  const targets = await loadTargets(sections.targets ?? {}, { ...packages, ...options.providers }, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
   const access = readAccess(sections.access ?? [], world, loading);
@@ -144,6 +147,7 @@ async function build(
     ...members,
     ...database?.shown,
     ...audit?.shown,
+    ...keys?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
   };
@@ -153,6 +157,7 @@ async function build(
     parts: partsOf(shown),
     broker,
     database: sections.database ?? null,
+    keys: sections.keys === undefined ? null : keysConfig(sections.keys),
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,
@@ -178,7 +183,7 @@ const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
 
 async function expandSection(
   raw: Members,
-  name: 'database' | 'audit',
+  name: 'database' | 'keys' | 'audit',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

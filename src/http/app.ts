@@ -9,6 +9,7 @@ import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResp
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
+import { addIssuerRoutes, type PublishedIssuer } from './routes/issuer.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
 import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly version: string;
   /** The log as other people's tools read it; without it those routes are not there. */
   readonly transparency?: LogVerbs;
+  /** The broker as an issuer, where it has signing keys. */
+  readonly issuer?: PublishedIssuer;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
@@ -44,6 +47,7 @@ export function createApp({
   ready,
   version,
   transparency,
+  issuer,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
@@ -67,6 +71,7 @@ export function createApp({
   if (transparency !== undefined) addLogRoutes(border, transparency);
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
+  if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

@@ -3,6 +3,12 @@ import type { Json } from '../json.ts';
 import type { Runtime } from '../runtime.ts';
 
 /**
+ * The version of this interface. A provider that comes as a package exports it as `interfaceVersion`: one that was made
+ * for another is not loaded.
+ */
+export const PROVIDER_INTERFACE_VERSION = 1;
+
+/**
  * A kind of target: what a configuration may say of it, what it promises, and how to open one.
  * A folder under `providers/` exports exactly one as `provider`. It is loaded only when a target names it.
  */
@@ -23,7 +29,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly targetExpires: boolean;
   /**
    * How a lease that was left in `minting` is settled: `from-lease-id` when `end` finds whatever was made by the
-   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself.
+   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: where ends are
+   * `confirmed`, `end` without a handle then says so by `lapsesAt`.
    */
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
@@ -166,6 +173,11 @@ export interface Ended {
   readonly evidence: Json;
   /** For `denied`: when the denial is in force everywhere by the vendor's word. Milliseconds since the epoch. */
   readonly effectiveAt?: number;
+  /**
+   * Something of it cannot be withdrawn, or is not known to have been made, and lapses by itself at this instant. The
+   * broker waits for it, and then the outcome is `expired`. Milliseconds since the epoch.
+   */
+  readonly lapsesAt?: number;
   /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
   readonly lapsed?: true;
 }

@@ -2,6 +2,7 @@ import type { Credential, TaskHandle } from '../../client/task.ts';
 import { type ConnectionOptions, connect } from '../connect.ts';
 import { awsVariables } from '../credentials/aws.ts';
 import { postgresVariables } from '../credentials/postgres.ts';
+import { quoteShell } from '../exec/template.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import type { AskOptions } from '../options.ts';
@@ -32,7 +33,7 @@ function shellLines(task: TaskHandle): string {
     ...task.credentials.map((credential) => variablesOf(credential, task.credentials.length > 1)),
   ) as Record<string, string>;
   return Object.entries(variables)
-    .map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
+    .map(([name, value]) => `export ${name}=${quoteShell(value)}\n`)
     .join('');
 }
 
@@ -59,9 +60,4 @@ function usualVariables(secret: Credential['secret']): Record<string, string> {
 
 function variableName(text: string): string {
   return text.toUpperCase().replace(/[^A-Z0-9]/g, '_');
-}
-
-/** Quoted for a POSIX shell: nothing inside single quotes has a meaning. */
-function shellQuote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
