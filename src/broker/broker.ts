@@ -21,6 +21,8 @@ export interface Broker {
   readonly targets: ReadonlyMap<string, LiveTarget>;
   readonly access: readonly AccessRule[];
   readonly people: readonly Human[];
+  /** Claims whose values the log keeps as hashes. */
+  readonly sensitiveClaims?: ReadonlySet<string>;
   /** How the names of all our credentials begin. */
   readonly mark: string;
   /** Where its clients reach it, without a slash at the end. */

@@ -28,12 +28,16 @@ const toKill = rowReader<KillRow>(getTableColumns(kill));
 const EVENT_COLUMNS = `"id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text,
   "target" text, "issuer" text, "subject" text, "body" text`;
 
-/** Writes the event of $2 where `done` has a row. */
+/** Writes the event of $2 where `done` has a row, and has it wait for its index. */
 function logWhere(done: string): string {
   return `
-    insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
-    select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
-    from json_to_recordset($2::json) as e(${EVENT_COLUMNS}) where exists (select from ${done})`;
+    logged as (
+      insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
+      select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
+      from json_to_recordset($2::json) as e(${EVENT_COLUMNS}) where exists (select from ${done})
+      returning seq, at),
+    await_index as (
+      insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from logged group by at)`;
 }
 
 /**
@@ -72,7 +76,7 @@ const ORDER: Statement = {
     made as (
       insert into kill (id, ordered_at, ordered_by, reason, issuer, subject, grant_name, target, task_id)
       select $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12 from gated returning id),
-    logged as (${logWhere('made')})
+    ${logWhere('made')}
     select id from made`,
 };
 
@@ -104,7 +108,7 @@ const LIFT: Statement = {
       update gate set blocks = coalesce(
         (select jsonb_agg(b) from jsonb_array_elements(gate.blocks) b where b ->> 'id' <> $1), '[]')
       where exists (select from lifted)),
-    logged as (${logWhere('lifted')})
+    ${logWhere('lifted')}
     select id from lifted`,
 };
 
@@ -217,7 +221,7 @@ const FINISH: Statement = {
   text: `
     with finished as (
       update kill set marked_at = $3 where id = $1 and marked_at is null returning id),
-    logged as (${logWhere('finished')})
+    ${logWhere('finished')}
     select id from finished`,
 };
 
