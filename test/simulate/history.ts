@@ -1,3 +1,4 @@
+import type { Outcome } from '../../src/audit/event.ts';
 import type { Database } from '../../src/store/database.ts';
 import type { MemorySettings } from '../fakes/provider.ts';
 import { invariantFaults } from '../support/invariants.ts';
@@ -19,8 +20,13 @@ export interface History {
   readonly trace: readonly string[];
   /** Digest of everything that happened, in order. */
   readonly digest: string;
-  readonly counts: Readonly<Record<'steps' | 'leases' | 'served' | 'crashes' | 'simulatedSeconds', number>>;
+  readonly counts: Counts;
 }
+
+/** What happened in a history, or in many. */
+export type Counts = Readonly<
+  Record<'steps' | 'leases' | 'served' | 'crashes' | 'simulatedSeconds' | Outcome, number>
+>;
 
 interface Stage extends Surroundings {
   readonly database: Database;
@@ -54,17 +60,12 @@ export async function play(
       await step(stage);
   }
   if (ledger.faults.length === 0) await windDown(stage);
-  const [left] = await database.query<{ leases: number; mark: string }>(
-    {
-      name: 'simulated_sum',
-      text: 'select (select count(*)::int from lease) as leases, (select mark from installation) as mark',
-    },
-    [],
-  );
+  const [sum] = await database.query<Record<'leases' | Outcome, number> & { mark: string }>(SUM, []);
+  const { mark = '', ...leases } = sum ?? {};
   const found = await invariantFaults(database, {
     now: schedule.now(),
     worlds: Object.fromEntries([...lands].map(([name, { world }]) => [name, world])),
-    mark: `hp_${left?.mark}_`,
+    mark: `hp_${mark}_`,
     logged: logs.flat(),
     secrets: clients.tokens,
   });
@@ -77,13 +78,26 @@ export async function play(
     digest: schedule.digest(),
     counts: {
       steps: stage.steps,
-      leases: left?.leases ?? 0,
+      ...NONE,
+      ...leases,
       served: clients.served(),
       crashes: stage.crashes,
       simulatedSeconds: Math.round((schedule.now() - stage.began) / 1000),
     },
   };
 }
+
+const NONE = { leases: 0, revoked: 0, denied: 0, expired: 0, 'never-minted': 0 };
+
+const SUM = {
+  name: 'simulated_sum',
+  text: `select count(*)::int as leases, (select mark from installation) as mark,
+           count(*) filter (where outcome = 'revoked')::int as revoked,
+           count(*) filter (where outcome = 'denied')::int as denied,
+           count(*) filter (where outcome = 'expired')::int as expired,
+           count(*) filter (where outcome = 'never-minted')::int as "never-minted"
+         from lease`,
+};
 
 function setUp(database: Database, random: Random, mutation: Mutation | null): Stage & { began: number } {
   const schedule = createSchedule(random, random.pick([0.005, 0.02, 0.06]));

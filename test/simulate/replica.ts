@@ -38,14 +38,14 @@ const LIMITS: Partial<BrokerLimits> = {
   endConcurrency: 2,
   endRetryCapMs: 20_000,
   breakerFailures: 3,
-  reaperIdleMs: 10_000,
+  reaperIdleMs: 15_000,
   sweepEveryMs: 45_000,
 };
 
 const REPORT = REPORT_GRANT as Record<string, Json>;
 const DB = {
   target: 'warehouse',
-  ttl: { default: '20s', max: '45s', cap: '90s' },
+  ttl: { default: '20s', max: '45s', cap: '60s' },
   scope: { role: 'reader' },
 };
 const GRANTS = {

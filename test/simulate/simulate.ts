@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type History, play } from './history.ts';
+import { type Counts, type History, play } from './history.ts';
 import { MUTATIONS } from './mutations.ts';
 import { openEmptiedStore } from './store.ts';
 import { tell } from './tell.ts';
@@ -10,6 +10,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '100' },
     /** The first one. */
     seed: { type: 'string', default: '1' },
+    /** After how many minutes no further seed is begun. */
+    minutes: { type: 'string', default: '600' },
     /** Breaks the broker first: part of a mutation's name. */
     mutation: { type: 'string' },
     /** Prints the whole trace. */
@@ -28,27 +30,31 @@ if (!Number.isSafeInteger(first) || !Number.isSafeInteger(seeds) || (values.muta
 
 const store = await openEmptiedStore();
 const began = performance.now();
-const sums = { steps: 0, leases: 0, served: 0, crashes: 0, simulatedSeconds: 0 };
+const sums: Partial<Record<keyof Counts, number>> = {};
+let done = 0;
 const failed: History[] = [];
+const isTime = () => performance.now() - began < Number(values.minutes) * 60_000;
 const seconds = () => ((performance.now() - began) / 1000).toFixed(0);
-for (let seed = first; seed < first + seeds; seed++) {
+for (let seed = first; seed < first + seeds && isTime(); seed++) {
   await store.empty();
   const history = await play(store.database, seed, mutation ?? null);
-  for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += history.counts[name];
+  for (const [name, count] of Object.entries(history.counts) as [keyof Counts, number][])
+    sums[name] = (sums[name] ?? 0) + count;
   if (history.faults.length > 0) {
     failed.push(history);
     process.stdout.write(`${tell(history)}\n`);
   }
   if (values.trace) process.stdout.write(`${history.trace.join('\n')}\n${history.digest}\n`);
-  const done = seed - first + 1;
+  done++;
   if (done % 100 === 0)
     process.stdout.write(`${done} of ${seeds} seeds, ${failed.length} failed, ${seconds()} s\n`);
 }
 await store.close();
 process.stdout.write(
-  `${seeds} seeds from ${first} on ${store.name} in ${seconds()} s: ${failed.length} failed` +
-    `${failed.length === 0 ? '' : ` (${failed.map(({ seed }) => seed).join(', ')})`}; ${sums.leases} leases, ` +
-    `${sums.served} requests served, ${sums.crashes} crashes, ${sums.steps} steps, ` +
-    `${(sums.simulatedSeconds / 3600).toFixed(1)} simulated hours\n`,
+  `${done} seeds from ${first} on ${store.name} in ${seconds()} s: ${failed.length} failed` +
+    `${failed.length === 0 ? '' : ` (${failed.map(({ seed }) => seed).join(', ')})`}\n` +
+    `${Object.entries(sums)
+      .map(([name, sum]) => `${name} ${sum}`)
+      .join(', ')}\n`,
 );
 process.exitCode = failed.length === 0 ? 0 : 1;
