@@ -1,18 +1,31 @@
+import { fileURLToPath } from 'node:url';
+import { processIo } from './cli/io.ts';
 import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
 import { loadConfig } from './config/load.ts';
 import { type ConfigFault, reportJson, reportText } from './config/report.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import type { Result } from './result.ts';
+import { systemRuntime } from './runtime.ts';
 
-/** `hallpass check`: every fault of a configuration at once. Answers the exit code: 0 sound, 1 faulty. */
+const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
+
+/**
+ * `hallpass check`: every fault of a configuration at once; with `live`, then every target of one that is sound.
+ * Answers the exit code: 0 sound, 1 faulty, 10 sound with a target that does not work.
+ */
 export async function checkCommand(options: {
   readonly config: string;
   readonly json: boolean;
+  readonly live: boolean;
 }): Promise<number> {
   const config = await load(options.config);
   const faults = config.ok ? [] : config.error;
   const warnings = config.ok ? config.value.warnings : [];
+  if (options.live && config.ok) {
+    if (warnings.length > 0) process.stderr.write(reportText(warnings));
+    return checkTargets(config.value, options.json);
+  }
   if (options.json) {
     process.stdout.write(reportJson(faults));
     return faults.length === 0 ? 0 : 1;
@@ -27,6 +40,25 @@ export async function checkCommand(options: {
     `${options.config} is sound: ${issuers.size} issuers, ${targets.size} targets, ${grants.size} grants\n`,
   );
   return 0;
+}
+
+async function checkTargets(config: Config, json: boolean): Promise<number> {
+  const [{ checkLive, openIssuer }, { identityOf }] = await Promise.all([
+    import('./check-live.ts'),
+    import('./issuer/issuer.ts'),
+  ]);
+  const opened = await openIssuer(config, systemRuntime, MIGRATIONS);
+  if (opened === null) {
+    process.stderr.write(
+      'The store is held or away: targets that trust the broker as an issuer cannot be tried\n',
+    );
+  }
+  try {
+    const contextOf = (target: string) => identityOf(target, opened?.issuer ?? null);
+    return await checkLive(config, { runtime: systemRuntime, io: processIo(), json, contextOf });
+  } finally {
+    await opened?.close();
+  }
 }
 
 /** The configuration, or null when it has faults: these are on standard error by then. */

@@ -13,6 +13,8 @@ import { createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
+import { composeIssuer } from './issuer/compose.ts';
+import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
@@ -82,7 +84,9 @@ async function startOver(
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   let wakeReaper = () => {};
-  const broker = await composeBroker(database, config, runtime, log, registry, () => wakeReaper());
+  const { url, stateDirectory } = config.broker;
+  const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
+  const broker = await composeBroker(database, config, runtime, log, registry, issuer, () => wakeReaper());
   const reaper = createReaper(broker);
   wakeReaper = reaper.wake;
   await broker.committer.commit({
@@ -104,8 +108,9 @@ async function startOver(
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
+    issuer?.run(stopping.signal),
   ];
-  const server = await listen(broker, config, registry, version, stopping.signal);
+  const server = await listen(broker, issuer, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
   return {
     url: server.address.url,
@@ -137,6 +142,7 @@ async function composeBroker(
   runtime: Runtime,
   log: Logger,
   registry: Registry,
+  issuer: Issuer | null,
   wakeReaper: () => void,
 ): Promise<Broker> {
   const limits = brokerLimits(config);
@@ -147,7 +153,7 @@ async function composeBroker(
     targets.set(name, {
       name,
       kind,
-      target: kind.open(settings, { runtime, target: name, mark }),
+      target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
       minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
     });
@@ -208,6 +214,7 @@ function rate(perSecond: number): Rate {
 
 async function listen(
   broker: Broker,
+  issuer: Issuer | null,
   config: Config,
   registry: Registry,
   version: string,
@@ -223,6 +230,7 @@ async function listen(
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),
     version,
+    ...(issuer === null ? {} : { issuer }),
   });
   return startServer({
     app,

@@ -46,7 +46,11 @@ export async function identify(
   const caller: Caller = { kind: 'principal', principal, roles: rolesOf(broker.access, principal) };
   const bound = boundBy(principal.claims);
   if (!bound.ok) return unauthenticated(broker, evidence, request, `${principal.issuer}: ${bound.error}`);
-  const possession = await possessionOf(broker, presented, presented.inBody ? null : evidence.token);
+  const possession = await possessionOf(
+    broker,
+    presented,
+    presented.inBody || evidence.kind !== 'bearer' ? null : evidence.token,
+  );
   if (!possession.ok) return refuse(broker, caller, {}, request, possession.error);
   const confirmed = confirm(bound.value, presented, possession.value);
   if (!confirmed.ok) return refuse(broker, caller, {}, request, confirmed.error);
@@ -147,5 +151,5 @@ function unauthenticated(broker: Broker, evidence: Evidence, request: string, de
 }
 
 function evidenceHash(evidence: Evidence): string {
-  return sha256(evidence.token);
+  return sha256(evidence.kind === 'bearer' ? evidence.token : (evidence.chain[0] ?? ''));
 }

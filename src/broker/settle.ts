@@ -16,17 +16,22 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   const live = broker.targets.get(lease.target);
   if (live === undefined) return lease;
   const { target } = live;
-  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease);
+  if (target.ends === 'expiry-only') return settleByExpiry(broker, lease, lease.expiresAt, {});
   // Denied at an earlier attempt, and due because by now that is in force.
-  if (lease.evidence !== null) return finish(broker, lease, 'denied', lease.evidence);
+  if (lease.evidence !== null) {
+    const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
+    return finish(broker, lease, hasLapsed ? 'expired' : 'denied', lease.evidence);
+  }
   let ended: Ended;
   try {
     ended = await endAtTarget(broker, lease, live, target);
   } catch (error) {
     return endLater(broker, lease, error);
   }
-  const outcome = outcomeOf(lease, target, ended);
   const evidence = storable(ended.evidence);
+  if (ended.lapsesAt !== undefined)
+    return settleByExpiry(broker, lease, ended.lapsesAt, { withdrawn: evidence });
+  const outcome = outcomeOf(lease, target, ended);
   if (outcome !== 'denied' || ended.effectiveAt === undefined)
     return finish(broker, lease, outcome, evidence);
   return denyFrom(broker, lease, evidence, ended.effectiveAt);
@@ -66,19 +71,25 @@ function endAtTarget(
  * attempt to end it, so no earlier one can have removed it without our hearing of it.
  */
 function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
+  if (ended.lapsed) return 'expired';
   const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
   if (!ended.found && neverSeen) return 'never-minted';
   return target.ends === 'confirmed' ? 'revoked' : 'denied';
 }
 
 /** What cannot be withdrawn has ended when it has lapsed, and not before. */
-async function settleByExpiry(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
-  if (broker.runtime.now() < lease.expiresAt) {
-    const waiting = changeLease(lease, { do: 'end-later', dueAt: lease.expiresAt, error: null });
+async function settleByExpiry(
+  broker: Broker,
+  lease: LeaseRow,
+  lapsesAt: number,
+  seen: { readonly [name: string]: Json },
+): Promise<LeaseRow> {
+  if (broker.runtime.now() < lapsesAt) {
+    const waiting = changeLease(lease, { do: 'end-later', dueAt: lapsesAt, error: null });
     const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
     return result.ok ? committed(waiting) : lease;
   }
-  const evidence: Json = { lapsedAt: instant(lease.expiresAt), received: lease.issuedAt !== null };
+  const evidence: Json = { ...seen, lapsedAt: instant(lapsesAt), received: lease.issuedAt !== null };
   return finish(broker, lease, 'expired', evidence);
 }
 

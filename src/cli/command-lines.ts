@@ -22,6 +22,8 @@ type Connection = ConnectionOptions;
 export function addUsing(program: Command, io: Io, action: Action): void {
   deliveryOptions(askOptions(connectionOptions(program.command('exec'))))
     .description('run a command with the credentials of a task that ends when the command does')
+    .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
+    .option('--no-renew', 'let the credentials end when they would, however long the command runs')
     .argument('<command...>', 'the command and its arguments, after --')
     .option('--dpop', "bind the task's token to a key that never leaves this process")
     .passThroughOptions()
@@ -113,7 +115,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
     .description('show check by check why a request would be refused')
     .option('--grant <name>', 'this grant alone')
     .option('--claim <name=text>', 'claim of the identity, or name:=json; may be repeated', collectValue)
-    .option('--explain-token <file>', 'verify and explain the token in this file')
+    .option('--explain-token <file>', 'verify and explain the token in this file, or on standard input for -')
     .option('--task <name>', 'name of the run')
     .option('--purpose <text>')
     .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)

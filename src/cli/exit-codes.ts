@@ -10,6 +10,8 @@ export const EXIT = {
   tryLater: 7,
   unreachable: 8,
   badConfiguration: 9,
+  /** `check --live`: the configuration is sound, and a target does not work with it. */
+  targetFails: 10,
   /** `exec`: the command was not started. Below are the shell's own. */
   notStarted: 125,
   cannotRun: 126,
@@ -29,7 +31,8 @@ Exit codes:
   6  it has ended, or changed meanwhile
   7  too busy, or a limit is reached: try again later
   8  the broker cannot be reached
-  9  the configuration has faults`;
+  9  the configuration has faults
+  10  check --live: a target does not work as configured`;
 
 export const EXEC_EXIT_HELP = `
 Exit codes: the command's own, and

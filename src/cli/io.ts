@@ -9,6 +9,8 @@ export interface Io {
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
   readonly stdinIsTty: boolean;
   cwd(): string;
+  /** All of standard input. */
+  input(): Promise<string>;
   /** Calls `handler` instead of dying; the answer undoes it. */
   onSignal(signal: NodeJS.Signals, handler: () => void): () => void;
   /** Calls `handler`, which must not wait, as the process exits, however that comes; the answer undoes it. */
@@ -20,10 +22,15 @@ export function processIo(): Io {
   return {
     env: process.env,
     runtime: systemRuntime,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: (text) => write(process.stdout, text),
+    err: (text) => write(process.stderr, text),
     stdinIsTty: process.stdin.isTTY === true,
     cwd: () => process.cwd(),
+    async input() {
+      let text = '';
+      for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+      return text;
+    },
     onSignal(signal, handler) {
       process.on(signal, handler);
       return () => void process.off(signal, handler);
@@ -33,4 +40,10 @@ export function processIo(): Io {
       return () => void process.off('exit', handler);
     },
   };
+}
+
+/** A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back. */
+function write(stream: NodeJS.WriteStream, text: string): void {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {});
+  stream.write(text);
 }

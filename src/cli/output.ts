@@ -4,7 +4,7 @@ import type { Io } from './io.ts';
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu;
 
 /** Text from outside, made safe for a terminal: no escape sequence, no line of its own, no reversed reading. */
-function clean(text: string): string {
+export function clean(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }
 

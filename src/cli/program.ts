@@ -1,6 +1,8 @@
 import { Command, CommanderError, Option } from 'commander';
 import { type Action, addReading, addRuling, addUsing } from './command-lines.ts';
+import { addDelivering } from './delivery-lines.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
+import { addIdentity } from './identity-lines.ts';
 import type { Io } from './io.ts';
 
 /** What the composition root puts behind the two commands that are a broker themselves. Each answers the exit code. */
@@ -8,7 +10,11 @@ export interface ProgramParts {
   readonly io: Io;
   readonly version: string;
   serve(options: { readonly config: string }): Promise<number>;
-  check(options: { readonly config: string; readonly json: boolean }): Promise<number>;
+  check(options: {
+    readonly config: string;
+    readonly json: boolean;
+    readonly live: boolean;
+  }): Promise<number>;
 }
 
 /** A command line that was understood, and its exit code once the command has run. */
@@ -49,8 +55,10 @@ export function buildProgram(parts: ProgramParts): Program {
     .addHelpText('after', EXIT_HELP);
   addBroker(program, parts, action);
   addUsing(program, io, action);
+  addDelivering(program, io, action);
   addReading(program, io, action);
   addRuling(program, io, action);
+  addIdentity(program, io, action);
   return { command: program, exitCode: () => exitCode };
 }
 
@@ -67,10 +75,14 @@ function addBroker(program: Command, parts: ProgramParts, action: Action): void 
     .command('check')
     .description('read a configuration and report every fault in it')
     .addOption(configOption())
+    .option(
+      '--live',
+      'also mint and end a real credential at every target, and name the rights that are missing',
+    )
     .option('--json', 'print JSON')
     .action(
-      action((options: { config: string; json?: true }) =>
-        parts.check({ config: options.config, json: options.json ?? false }),
+      action(({ config, json, live }: { config: string; json?: true; live?: true }) =>
+        parts.check({ config, json: json ?? false, live: live ?? false }),
       ),
     );
 }

@@ -17,8 +17,14 @@ import type {
 } from '../http/contract.ts';
 import { createProofKey } from './dpop.ts';
 import { createSealKey } from './sealed.ts';
-import { completeTask, openedHandle, type TaskHandle } from './task.ts';
+import { completeTask, createHandle, type KnownTask, openedHandle, type TaskHandle } from './task.ts';
 import { type Call, createTransport, type Transport, type TransportOptions } from './transport.ts';
+
+// What a service imports as `hallpass/client` is here, in one place.
+export type { Lease, OpenTaskRequest, Secret, Task, TaskWithLeases } from '../http/contract.ts';
+export { type KeepEvent, type KeepOptions, type Kept, keepTask } from './keep.ts';
+export { HallpassProblem, HallpassUnreachable } from './problem.ts';
+export type { Credential, TaskHandle } from './task.ts';
 
 export interface ClientOptions extends TransportOptions {
   /** Proves who calls. Asked for each attempt, so that it is always fresh. */
@@ -40,6 +46,8 @@ export interface OpenOptions {
 export interface Client {
   /** Opens a task. The secrets come sealed for a key of this call, so that repeating it is safe. */
   openTask(request: Omit<OpenTaskRequest, 'public_key'>, options?: OpenOptions): Promise<TaskHandle>;
+  /** The handle of a task that another process opened: to beat, renew and complete. It reads no fresh secrets. */
+  resumeTask(known: KnownTask): TaskHandle;
   completeTask(id: string, exitStatus?: number): Promise<TaskWithLeases>;
   readTask(id: string): Promise<TaskWithLeases>;
   listTasks(query?: TasksQuery): Promise<TaskPage>;
@@ -80,6 +88,7 @@ export function createClient(options: ClientOptions): Client {
       const bound: Transport = proof ? (call) => transport({ ...call, proof, bound: true }) : transport;
       return openedHandle(bound, opened, key);
     },
+    resumeTask: (known) => createHandle(transport, known, null),
     completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
     readTask: (id) => get(`/v1/tasks/${at(id)}`),
     listTasks: (query) => get('/v1/tasks', query),

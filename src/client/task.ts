@@ -25,20 +25,24 @@ export interface TaskHandle extends AsyncDisposable {
   readonly token: string;
   /** As the broker last stated it. */
   readonly task: Task;
-  /** All that were issued to this handle. */
+  /** All that were issued to this handle, each with its lease as last stated. */
   readonly credentials: readonly Credential[];
+  /** The newest of each name. */
+  readonly current: readonly Credential[];
   /** Asks for more credentials of the grant. Not repeated when no answer comes: it might issue twice. */
-  addCredentials(request: AddCredentialsRequest): Promise<readonly Credential[]>;
+  addCredentials(request: AddCredentialsRequest, signal?: AbortSignal): Promise<readonly Credential[]>;
   /** Says that the task is still running. One attempt, which the signal cuts: the next beat is the repetition. */
   heartbeat(signal?: AbortSignal): Promise<Task>;
-  /** Moves the expiry of every lease that has not ended. */
+  /** Moves the expiry of every credential in `current`. */
   renew(ttlSeconds?: number): Promise<readonly Lease[]>;
+  /** Moves the expiry of one. One attempt, which the signal cuts. */
+  renewCredential(credential: Credential, ttlSeconds?: number, signal?: AbortSignal): Promise<Credential>;
   /** Ends the task and its credentials. Safe to repeat. */
   complete(exitStatus?: number): Promise<TaskWithLeases>;
 }
 
 /** What is known of a task when its handle is made. */
-interface Known {
+export interface KnownTask {
   readonly task: Task;
   readonly token: string;
   readonly credentials: readonly Credential[];
@@ -65,22 +69,46 @@ async function openCredential(issued: IssuedCredential, key: SealKey | null): Pr
   return { name: issued.name, lease: issued.lease, secret };
 }
 
-function createHandle(transport: Transport, known: Known, key: SealKey | null): TaskHandle {
+/** A handle of what is known; without the key it was opened with, fresh secrets stay sealed. */
+export function createHandle(transport: Transport, known: KnownTask, key: SealKey | null): TaskHandle {
   const { id } = known.task;
   const { token } = known;
   const credentials = [...known.credentials];
   let task = known.task;
   const post = <T>(path: string, body: unknown, repeat: Call['repeat'] = 'always', cut?: AbortSignal) =>
     transport<T>({ method: 'POST', path, body, repeat, cut, token: async () => token });
+  const renewLease = async (
+    credential: Credential,
+    ttlSeconds: number | undefined,
+    repeat: Call['repeat'],
+    cut?: AbortSignal,
+  ): Promise<Credential> => {
+    const body = ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds };
+    const { lease } = await post<{ lease: Lease }>(
+      `/v1/leases/${credential.lease.id}/renew`,
+      body,
+      repeat,
+      cut,
+    );
+    const renewed = { ...credential, lease };
+    const at = credentials.findIndex((known) => known.lease.id === lease.id);
+    if (at >= 0) credentials[at] = renewed;
+    return renewed;
+  };
+  const current = () => [...new Map(credentials.map((one) => [one.name, one])).values()];
   return {
     id,
     token,
     credentials,
+    get current() {
+      return current();
+    },
     get task() {
       return task;
     },
-    async addCredentials(request) {
-      const added = await post<AddCredentialsResponse>(`/v1/tasks/${id}/credentials`, request, 'refused');
+    async addCredentials(request, signal) {
+      const path = `/v1/tasks/${id}/credentials`;
+      const added = await post<AddCredentialsResponse>(path, request, 'refused', signal);
       const opened = await Promise.all(added.credentials.map((issued) => openCredential(issued, key)));
       credentials.push(...opened);
       return opened;
@@ -91,12 +119,10 @@ function createHandle(transport: Transport, known: Known, key: SealKey | null): 
       return task;
     },
     async renew(ttlSeconds) {
-      const body = ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds };
-      const answers = await Promise.all(
-        credentials.map(({ lease }) => post<{ lease: Lease }>(`/v1/leases/${lease.id}/renew`, body)),
-      );
-      return answers.map(({ lease }) => lease);
+      const renewed = await Promise.all(current().map((one) => renewLease(one, ttlSeconds, 'always')));
+      return renewed.map(({ lease }) => lease);
     },
+    renewCredential: (credential, ttlSeconds, signal) => renewLease(credential, ttlSeconds, 'never', signal),
     async complete(exitStatus) {
       const done = await completeTask(transport, id, async () => token, exitStatus);
       task = done.task;

@@ -1,6 +1,7 @@
 import type { Problem } from '../http/contract.ts';
 import type { ProofKey } from './dpop.ts';
 import { HallpassProblem, HallpassUnreachable } from './problem.ts';
+import { waitFor } from './wait.ts';
 
 /** How a client reaches its broker. */
 export interface TransportOptions {
@@ -170,19 +171,4 @@ function checkedUrl({ url, allowInsecureHttp }: TransportOptions): URL {
   throw new TypeError(
     `Cannot use ${JSON.stringify(url)} as the broker's address: tokens and secrets would travel in clear, write https://`,
   );
-}
-
-function waitFor(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    signal?.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -1,6 +1,6 @@
 import type { Fault } from '../grants/fault.ts';
 import { quote } from '../grants/fault.ts';
-import type { BrokerConfig } from './config.ts';
+import type { BrokerConfig, Config } from './config.ts';
 import type { RawConfig } from './schema.ts';
 import { type Loading, readText, relativeTo } from './secrets.ts';
 
@@ -59,10 +59,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
-async function readTls(
-  raw: NonNullable<RawBroker['tls']>,
-  loading: Loading,
-): Promise<{ readonly cert: string; readonly key: string } | null> {
+async function readTls(raw: NonNullable<RawBroker['tls']>, loading: Loading): Promise<BrokerConfig['tls']> {
   const pem = async (member: 'cert_file' | 'key_file', marker: RegExp): Promise<string | null> => {
     const path = ['broker', 'tls', member];
     const read = await readText(relativeTo(loading.path, raw[member]), loading.readFile);
@@ -83,7 +80,9 @@ async function readTls(
   };
   const cert = await pem('cert_file', /-----BEGIN CERTIFICATE-----/);
   const key = await pem('key_file', /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
-  return cert === null || key === null ? null : { cert, key };
+  return cert === null || key === null
+    ? null
+    : { cert, key, clientCertificates: raw.client_certificates !== undefined };
 }
 
 function limitsOf(raw: NonNullable<RawBroker['limits']>): BrokerConfig['limits'] {
@@ -107,4 +106,13 @@ export function databaseFaults(database: RawConfig['database']): Fault[] {
       message: 'Cannot use this: write postgres://user:password@host:port/database',
     },
   ];
+}
+
+export function keysConfig(raw: NonNullable<RawConfig['keys']>): NonNullable<Config['keys']> {
+  const { master_key: masterKey, algorithm, rotate_every: rotateEvery } = raw;
+  return {
+    masterKey: masterKey ?? null,
+    algorithm,
+    rotateEveryMs: rotateEvery === undefined ? null : rotateEvery * 1000,
+  };
 }

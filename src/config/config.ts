@@ -12,6 +12,12 @@ export interface Config {
   readonly broker: BrokerConfig;
   /** Null: the embedded store. The URL may hold a password. */
   readonly database: { readonly url: string } | null;
+  /** How the broker signs its own tokens; `masterKey` is a secret. Null: as the store allows. */
+  readonly keys: {
+    readonly masterKey: string | null;
+    readonly algorithm: 'ES256' | 'RS256';
+    readonly rotateEveryMs: number | null;
+  } | null;
   readonly issuers: ReadonlyMap<string, ConfiguredIssuer>;
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
@@ -27,7 +33,12 @@ export interface BrokerConfig {
   readonly name: string;
   readonly listen: { readonly host: string; readonly port: number };
   /** PEM; `key` is a secret. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly tls: {
+    readonly cert: string;
+    readonly key: string;
+    /** Whether clients are asked for certificates. */
+    readonly clientCertificates: boolean;
+  } | null;
   /** Absolute. */
   readonly stateDirectory: string;
   /** What the configuration sets; the broker's own limits hold for the others. */

@@ -24,20 +24,15 @@ function nothing<Configured, InWorld>(): Loaded<Configured, InWorld> {
 export async function loadIssuers(
   raw: RawConfig['issuers'],
   kinds: Kinds<AttestorKind>,
+  brokerUrl: string,
   loading: Loading,
 ): Promise<Loaded<ConfiguredIssuer, IssuerInWorld>> {
   const loaded = nothing<ConfiguredIssuer, IssuerInWorld>();
-  const urls = new Map<string, string>();
+  const named = new Map<string, string>();
   for (const [name, entry] of Object.entries(raw)) {
     const path = ['issuers', name];
     const url = typeof entry.issuer === 'string' ? entry.issuer : undefined;
     loaded.world.set(name, url === undefined ? {} : { url });
-    const twin = url === undefined ? undefined : urls.get(url);
-    if (twin !== undefined) {
-      const message = `The same issuer as ${quote(twin)}: its tokens could be of either; keep one`;
-      loading.faults.push({ path: [...path, 'issuer'], message });
-    }
-    if (url !== undefined) urls.set(url, name);
     const kind = await loadKind(entry.type, kinds, [...path, 'type'], 'type', loading);
     if (kind === null) continue;
     const expanded = await expandSettings(entry as Json, kind.settings, path, loading);
@@ -51,6 +46,20 @@ export async function loadIssuers(
       loading.faults.push(...faults);
       continue;
     }
+    const described = kind.describe(resolved.value);
+    loaded.world.set(name, described);
+    for (const origin of described.names) {
+      const twin = named.get(origin);
+      const message = `The same issuer as ${quote(twin ?? '')}: what names ${quote(origin)} could be of either; keep one`;
+      if (twin !== undefined && twin !== name)
+        loading.faults.push({ path: url === undefined ? path : [...path, 'issuer'], message });
+      named.set(origin, name);
+    }
+    if (described.ownAudience !== undefined && described.ownAudience !== brokerUrl) {
+      const message = `Cannot be for anybody but this broker: write ${quote(brokerUrl)}, as broker.url has it`;
+      loading.faults.push({ path: [...path, 'audience'], message });
+    }
+    for (const message of described.exceptions ?? []) loading.warnings.push({ path, message });
     loaded.configured.set(name, { name, kind, settings: resolved.value });
     const digests = Object.entries(files).map(([setting, text]) => [setting, sha256(text)]);
     loaded.shown[name] = { entry: expanded.shown, files: Object.fromEntries(digests) };
@@ -73,6 +82,7 @@ export async function loadTargets(
     const settings = parseSettings(kind, expanded.value, path, loading.faults);
     if (settings === null) continue;
     loaded.broken.delete(name);
+    loading.warnings.push(...(kind.cautions?.(settings) ?? []).map((message) => ({ path, message })));
     loaded.configured.set(name, { name, kind, settings });
     loaded.world.set(name, { kind, settings });
     loaded.shown[name] = { provider, entry: expanded.shown };

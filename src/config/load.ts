@@ -9,12 +9,13 @@ import type { AttestorKind } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
-import { brokerConfig, databaseFaults } from './broker.ts';
+import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
+import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { type Expanded, expandSettings, type Loading } from './secrets.ts';
@@ -116,9 +117,16 @@ async function build(
   }
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
-  const sections = readSections({ ...members, ...database?.value }, loading);
-  const issuers = await loadIssuers(sections.issuers ?? {}, options.attestors, loading);
-  const targets = await loadTargets(sections.targets ?? {}, options.providers, loading);
+  const keys = await expandSection(members, 'keys', loading);
+  const sections = readSections({ ...members, ...database?.value, ...keys?.value }, loading);
+  const issuers = await loadIssuers(
+    sections.issuers ?? {},
+    options.attestors,
+    sections.broker?.url ?? '',
+    loading,
+  );
+  const packages = await packagedProviders(sections.providers ?? {}, options.providers, loading);
+  const targets = await loadTargets(sections.targets ?? {}, { ...packages, ...options.providers }, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
   const access = readAccess(sections.access ?? [], world, loading);
@@ -133,12 +141,19 @@ async function build(
       message: 'Somebody is an orchestrator, and no grant allows task_grants',
     });
   if (broker === null || sections.log === undefined) return null;
-  const shown = { ...members, ...database?.shown, issuers: issuers.shown, targets: targets.shown };
+  const shown = {
+    ...members,
+    ...database?.shown,
+    ...keys?.shown,
+    issuers: issuers.shown,
+    targets: targets.shown,
+  };
   return {
     path: options.path,
     digest: digestJson(shown),
     broker,
     database: sections.database ?? null,
+    keys: sections.keys === undefined ? null : keysConfig(sections.keys),
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,
@@ -149,7 +164,7 @@ async function build(
 
 async function expandSection(
   raw: Members,
-  name: 'database',
+  name: 'database' | 'keys',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

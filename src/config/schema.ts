@@ -63,6 +63,9 @@ const broker = z.strictObject({
     .strictObject({
       cert_file: path.meta({ description: 'Certificate chain, PEM' }),
       key_file: path.meta({ description: 'Its private key, PEM' }),
+      client_certificates: z.literal('request').optional().meta({
+        description: 'Ask clients for certificates, for issuers that know workloads by these',
+      }),
     })
     .optional()
     .meta({ description: 'Serve HTTPS' }),
@@ -83,9 +86,36 @@ const database = z.strictObject({
   }),
 });
 
+const keys = z.strictObject({
+  master_key: z
+    .string()
+    .regex(/^\s*[A-Za-z0-9+/_-]{43}=?(?:\s+[A-Za-z0-9+/_-]{43}=?){0,7}\s*$/, {
+      error: 'Cannot use this: write 32 random bytes in base64, as `openssl rand -base64 32` prints them',
+    })
+    .optional()
+    .meta({
+      description:
+        'What encrypts the signing keys in the store: 32 random bytes in base64. Several, separated by white space: the first encrypts, the others still decrypt',
+      secret: true,
+      typeName: 'keys in base64',
+    }),
+  algorithm: z
+    .enum(['ES256', 'RS256'])
+    .default('ES256')
+    .meta({ description: 'What signs the identity tokens of the broker; the keys of both are published' }),
+  rotate_every: duration({ min: 172_800, max: 31_536_000 })
+    .optional()
+    .meta({ description: 'How long a signing key is used; 30 days by default' }),
+});
+
 const issuer = z.looseObject({
   type: z.string().meta({ description: 'Kind of issuer, for instance `oidc`; its settings stand beside it' }),
 });
+const packageName = z
+  .string()
+  .regex(/^(?:@[a-z0-9][a-z0-9._-]*\/)?[a-z0-9][a-z0-9._-]*$/, { error: 'Write the name of a package' })
+  .meta({ typeName: 'package', description: 'Package that brings the kind of target of this name' });
+
 const target = z.looseObject({
   provider: z
     .string()
@@ -109,9 +139,17 @@ export const configSchema = z.strictObject({
   database: database.optional().meta({
     description: 'Postgres to keep state in; without it the embedded one in `broker.state_directory`',
   }),
+  keys: keys.optional().meta({
+    description:
+      'The broker as an OpenID Connect issuer. Without it a broker with the embedded store makes a master key of its own; one with Postgres signs nothing',
+  }),
   issuers: entries(issuer)
     .default({})
     .meta({ description: 'Whose statements about identity are trusted, by name' }),
+  providers: entries(packageName).default({}).meta({
+    description:
+      'Kinds of target from packages, by the names that `targets` use. They run in the broker with all its rights',
+  }),
   targets: entries(target).default({}).meta({ description: 'Where credentials are made, by name' }),
   grants: entries(grantSchema).default({}).meta({ description: 'Who may do what, by name' }),
   access: z

@@ -5,7 +5,7 @@ import { type Fault, type Path, quote, suggest } from './fault.ts';
 import type { Ask, ClaimRule, Grant, PrincipalMatcher } from './grant.ts';
 import { MAX_CLAIM_DEPTH } from './limits.ts';
 import { type ParsedPattern, parsePatterns } from './pattern.ts';
-import { type IssuerInWorld, tooWide } from './width.ts';
+import { type IssuerInWorld, widthFaults } from './width.ts';
 
 /** Whether the principal and all who act for him are those of the matcher, link by link, and nobody is left over. */
 export function matchesPrincipal(matcher: PrincipalMatcher, principal: Principal): boolean {
@@ -172,8 +172,8 @@ export function parsePrincipalMatcher(
     if (steps !== null) claims.push({ name, path: steps, accepts });
   }
   if (faults.length === before) {
-    const message = tooWide(claims, issuer ?? {});
-    if (message !== null) faults.push({ path: [...path, 'claims'], message });
+    for (const message of widthFaults(claims, issuer ?? {}))
+      faults.push({ path: [...path, 'claims'], message });
   }
   if (raw.actor === undefined) return { issuer: raw.issuer, claims };
   const actor = parsePrincipalMatcher(raw.actor, issuers, [...path, 'actor'], faults);

@@ -1,11 +1,15 @@
+import type { ClaimRules } from '../identity/attestor.ts';
 import { quote } from './fault.ts';
 import type { ClaimRule } from './grant.ts';
 import type { ParsedPattern } from './pattern.ts';
+import { pinningFaults } from './pinning.ts';
 
 /** What is known of an issuer when a grant is read. */
 export interface IssuerInWorld {
   /** As its tokens state it in `iss`; undefined for issuers that are no OIDC issuers. */
   readonly url?: string;
+  /** What its kind knows of its claims; undefined: what any issuer's claims are like. */
+  readonly rules?: ClaimRules;
 }
 
 /**
@@ -76,8 +80,15 @@ const OWNER_WIDE: readonly { readonly claims: RegExp; readonly prefix: RegExp }[
   },
 ];
 
+/** Why these rules let in more than they say: by what is known of the issuer, or else by what all issuers are like. */
+export function widthFaults(rules: readonly Rule[], issuer: IssuerInWorld): string[] {
+  if (issuer.rules !== undefined) return pinningFaults(rules, issuer.rules);
+  const message = tooWide(rules, issuer);
+  return message === null ? [] : [message];
+}
+
 /** Why these rules let in more than somebody in particular, as a sentence that says what to add; null when they do not. */
-export function tooWide(rules: readonly Rule[], issuer: IssuerInWorld): string | null {
+function tooWide(rules: readonly Rule[], issuer: IssuerInWorld): string | null {
   if (rules.length === 0)
     return 'Too wide: this lets in everybody that the issuer knows; pin a claim that says who, for instance sub';
   const identifying = SHARED_ISSUERS.get(issuer.url ?? '');

@@ -8,6 +8,7 @@ import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResp
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
+import { addIssuerRoutes, type PublishedIssuer } from './routes/issuer.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
@@ -25,12 +26,24 @@ export interface AppOptions {
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
+  /** The broker as an issuer, where it has signing keys. */
+  readonly issuer?: PublishedIssuer;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
 
 /** The whole HTTP border. It holds nothing between requests but the rate bounds. */
-export function createApp({ verbs, runtime, limits, url, log, metrics, ready, version }: AppOptions): App {
+export function createApp({
+  verbs,
+  runtime,
+  limits,
+  url,
+  log,
+  metrics,
+  ready,
+  version,
+  issuer,
+}: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
     app,
@@ -52,6 +65,7 @@ export function createApp({ verbs, runtime, limits, url, log, metrics, ready, ve
   addAuditRoutes(border);
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
+  if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

@@ -7,6 +7,7 @@ import type { Result } from '../result.ts';
 import { err, ok } from '../result.ts';
 import type { Runtime } from '../runtime.ts';
 import { readJsonBody } from './body.ts';
+import { clientCertificate } from './client-certificate.ts';
 import { emptyRequest, idempotencyKey, idParams, type ProblemCode } from './contract.ts';
 import { describeEndpoint } from './describe.ts';
 import type { HttpLimits } from './limits.ts';
@@ -18,7 +19,7 @@ import {
   observed,
   problemResponse,
 } from './observe.ts';
-import { presentedBy } from './presented.ts';
+import { besideToken, presentedBy } from './presented.ts';
 import { addressKey, type RateBound } from './rate.ts';
 import { type Fault, refusalFault } from './wire.ts';
 
@@ -136,12 +137,21 @@ export async function authenticate(
   c: Context<HttpEnv>,
   exchange: Exchange,
 ): Promise<Result<Caller, Fault>> {
-  const presented = presentedBy(c);
-  if (presented === null) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
-  const { token, ...beside } = presented;
-  const identified = await border.verbs.identify({ kind: 'bearer', token }, operation, beside);
+  const identified = await identify(border, operation, c);
+  if (identified === null) return err(refusalFault({ reason: 'unauthenticated', detail: '' }));
   if (!identified.ok) return err(refusalFault(identified.error));
   return admit(border, identified.value, exchange);
+}
+
+/** Whom the token names, or else the certificate that the client proved to hold; null when there is neither. */
+async function identify({ verbs }: Border, operation: string, c: Context<HttpEnv>) {
+  const presented = presentedBy(c);
+  if (presented !== null) {
+    const { token, ...beside } = presented;
+    return verbs.identify({ kind: 'bearer', token }, operation, beside);
+  }
+  const certificate = clientCertificate(c.env?.incoming?.socket);
+  return certificate && verbs.identify(certificate, operation, besideToken(c));
 }
 
 /** Lets a caller in who is known now: names him in the access log, and bounds how often he calls. */

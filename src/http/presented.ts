@@ -27,6 +27,10 @@ export function besideToken(c: Context<HttpEnv>): Presented {
 /** Of the certificate whose key the client proved in the handshake; whether anybody vouches for it is not asked here. */
 function certificateThumbprint(c: Context<HttpEnv>): string | null {
   const socket = c.env?.incoming?.socket;
-  const der = socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.raw : undefined;
+  // A resumed session proves no key anew.
+  const der =
+    socket instanceof TLSSocket && !socket.isSessionReused()
+      ? socket.getPeerX509Certificate()?.raw
+      : undefined;
   return der === undefined ? null : createHash('sha256').update(der).digest('base64url');
 }

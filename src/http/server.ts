@@ -1,5 +1,6 @@
+import { constants } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import type { Runtime } from '../runtime.ts';
@@ -10,7 +11,12 @@ export interface ServeOptions {
   readonly app: { fetch(request: Request, env: HttpBindings): Response | Promise<Response> };
   readonly listen: { readonly host: string; readonly port: number };
   /** PEM. Absent: plain HTTP, for loopback or behind something that ends TLS. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: {
+    readonly cert: string;
+    readonly key: string;
+    /** Ask clients for certificates. Whose they are is for the attestors to say: none is refused here. */
+    readonly clientCertificates?: boolean;
+  };
   readonly limits: ServerLimits;
   readonly runtime: Runtime;
 }
@@ -92,12 +98,27 @@ function listener({ tls, limits }: ServeOptions, serving: Serving): Server {
     connectionsCheckingInterval: Math.max(50, Math.min(1000, limits.headersTimeoutMs / 2)),
   };
   const server = tls
-    ? createTlsServer({ ...options, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' }, serving.handle)
+    ? createTlsServer({ ...options, ...tlsOptions(tls) }, serving.handle)
     : createServer(options, serving.handle);
   server.maxConnections = limits.maxConnections;
   server.timeout = limits.idleTimeoutMs;
   server.on('clientError', refuseConnection);
   return server;
+}
+
+/**
+ * With client certificates no session is ever resumed: a resumed one shows no certificate, or that of another time,
+ * and proves no key.
+ */
+function tlsOptions({ cert, key, clientCertificates }: NonNullable<ServeOptions['tls']>): ServerOptions {
+  const plain: ServerOptions = { cert, key, minVersion: 'TLSv1.2' };
+  if (!clientCertificates) return plain;
+  return {
+    ...plain,
+    requestCert: true,
+    rejectUnauthorized: false,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  };
 }
 
 /** Answers what never became a request: too long a header, too slow a client, not HTTP. */

@@ -4,7 +4,13 @@ import type { Result } from '../result.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** What a caller presents. Each attestor takes the kinds it knows and answers `null` to the others. */
-export type Evidence = { readonly kind: 'bearer'; readonly token: string };
+export type Evidence =
+  | { readonly kind: 'bearer'; readonly token: string }
+  /**
+   * The certificates of a TLS client, as DER, its own first. The handshake proved that the client holds the first one's
+   * key, in this very connection; nothing else about them is checked yet.
+   */
+  | { readonly kind: 'client-certificate'; readonly chain: readonly Uint8Array[] };
 
 /** A proven identity. It is made by an attestor only, parsed once, and passed on unchanged (invariant 7). */
 export interface Principal {
@@ -73,6 +79,12 @@ export type AttestationReason =
   | 'too-old'
   | 'missing-claim'
   | 'keys-unavailable'
+  /** It lives longer than evidence of its kind may. */
+  | 'long-lived'
+  /** A certificate that is not fit for this use. */
+  | 'certificate'
+  /** Withdrawn by its issuer before its time. */
+  | 'revoked'
   | 'replayed'
   | 'unsupported-evidence';
 
@@ -103,6 +115,55 @@ export interface Attestor {
   ): Promise<Result<Principal, AttestationRefusal> | null>;
 }
 
+/** What a matcher in a grant must pin so that it says who, for issuers whose tokens are known. Pure data. */
+export interface ClaimRules {
+  /** Of each of these a matcher pins at least one alternative. */
+  readonly pins: readonly ClaimPin[];
+  /** Claims of which a value means something only beside others, for instance a name beside its id. */
+  readonly beside: readonly ClaimBeside[];
+  /** Values that a grant never accepts, for instance events that run with the rights of strangers. */
+  readonly never: readonly {
+    readonly claim: string;
+    readonly values: readonly Json[];
+    readonly because: string;
+  }[];
+  /** What a claim's value must look like, up to its first wildcard, to say what it seems to say. */
+  readonly forms: readonly { readonly claim: string; readonly pattern: RegExp; readonly because: string }[];
+  /** Claims that say nothing that can be relied on, each with the reason. The members of such a claim neither. */
+  readonly unreliable: Readonly<Record<string, string>>;
+  /** Claims that are strings though they look otherwise: a number or a boolean would never match. */
+  readonly strings: readonly string[];
+}
+
+export interface ClaimPin {
+  /** Each alternative is a list of claims that pin it together, by exact values. */
+  readonly anyOf: readonly (readonly string[])[];
+  /** A claim whose value, up to its first wildcard, pins it too when it has this form. */
+  readonly form?: { readonly claim: string; readonly pattern: RegExp };
+  /** What is true without it, as a clause. */
+  readonly because: string;
+}
+
+export interface ClaimBeside {
+  readonly claim: string;
+  /** Of these at least one is pinned too. */
+  readonly needs: readonly string[];
+  readonly because: string;
+}
+
+/** What a kind of issuer says of one of its issuers to whoever reads the rest of the configuration. */
+export interface IssuerDescription {
+  /** As its tokens state it in `iss`; absent for issuers that are no OIDC issuers. */
+  readonly url?: string;
+  /** What its evidence names as its origin. No two issuers of a configuration share one: it could be of either. */
+  readonly names: readonly string[];
+  readonly rules?: ClaimRules;
+  /** Weaker proof that somebody answers for, each as a sentence: listed whenever the configuration is checked. */
+  readonly exceptions?: readonly string[];
+  /** The audience that must be the broker's own URL, where evidence of this kind allows no other. */
+  readonly ownAudience?: string;
+}
+
 /**
  * A kind of issuer: what a configuration may say of it, and how to make its attestor. A folder under `identity/`
  * exports exactly one. It is loaded only when an issuer names it.
@@ -119,6 +180,8 @@ export interface AttestorKind<Written = unknown, Settings = unknown> {
     written: Written,
     files: Readonly<Record<string, string>>,
   ): Result<Settings, readonly { readonly setting: string; readonly message: string }[]>;
+  /** Pure. Called once, with the settings that `resolve` gave. */
+  describe(settings: Settings): IssuerDescription;
   /** `name` is the issuer's name in the configuration. Contacts nobody yet. */
   create(name: string, settings: Settings, runtime: Runtime): Attestor;
 }

@@ -3,6 +3,12 @@ import type { Json } from '../json.ts';
 import type { Runtime } from '../runtime.ts';
 
 /**
+ * The version of this interface. A provider that comes as a package exports it as `interfaceVersion`: one that was made
+ * for another is not loaded.
+ */
+export const PROVIDER_INTERFACE_VERSION = 1;
+
+/**
  * A kind of target: what a configuration may say of it, what it promises, and how to open one.
  * A folder under `providers/` exports exactly one as `provider`. It is loaded only when a target names it.
  */
@@ -23,7 +29,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   readonly targetExpires: boolean;
   /**
    * How a lease that was left in `minting` is settled: `from-lease-id` when `end` finds whatever was made by the
-   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself.
+   * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: where ends are
+   * `confirmed`, `end` without a handle then says so by `lapsesAt`.
    */
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */
@@ -34,6 +41,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
    * is a sentence that says what to write instead.
    */
   refuseScope?(scope: unknown, settings: Settings): readonly string[];
+  /** What is allowed in settings and not advised, each a sentence: `hallpass check` says it. */
+  cautions?(settings: Settings): readonly string[];
   /** Makes a live target. Opens connections lazily; does not fail because the target is down. */
   open(settings: Settings, context: TargetContext): Target<Scope>;
 }
@@ -53,6 +62,16 @@ export interface TargetContext {
   readonly target: string;
   /** How the names of all our credentials begin: `hp_` and this installation's four characters and `_`. */
   readonly mark: string;
+  /**
+   * A JWT by which this broker proves to `audience` who it is, signed as the OpenID Connect issuer at the broker's URL
+   * (subject `hallpass:target:` and the target's name). Registered claims cannot be set; 1 to 3600 seconds. Absent where
+   * the broker has no signing keys. Throws RangeError for what it does not sign.
+   */
+  identityToken?(
+    audience: string,
+    claims: Readonly<Record<string, Json>>,
+    ttlSeconds: number,
+  ): Promise<string>;
 }
 
 /** One configured instance of a provider. How it ends is in its type: a capability that is absent is absent here. */
@@ -90,6 +109,8 @@ export interface EndableTarget<Scope = unknown> extends TargetBase<Scope> {
    * Resolves only when the target has confirmed it; throws ProviderError otherwise.
    */
   end(ending: Ending, signal: AbortSignal): Promise<Ended>;
+  /** Removes what endings left at the target and nobody needs any more. Called now and then, by the orphan sweep. */
+  tidy?(signal: AbortSignal): Promise<void>;
 }
 
 /** A target whose credentials only lapse. */
@@ -152,6 +173,13 @@ export interface Ended {
   readonly evidence: Json;
   /** For `denied`: when the denial is in force everywhere by the vendor's word. Milliseconds since the epoch. */
   readonly effectiveAt?: number;
+  /**
+   * Something of it cannot be withdrawn, or is not known to have been made, and lapses by itself at this instant. The
+   * broker waits for it, and then the outcome is `expired`. Milliseconds since the epoch.
+   */
+  readonly lapsesAt?: number;
+  /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
+  readonly lapsed?: true;
 }
 
 export interface SelfTest {

@@ -29,6 +29,7 @@ export async function sweepTarget(broker: Broker, live: LiveTarget, signal: Abor
   let seen = 0;
   let orphans = 0;
   let ended = 0;
+  if (target.ends !== 'expiry-only') await target.tidy?.(signal);
   if (target.inventory === undefined) return { target: live.name, seen, orphans, ended };
   // By the clock of whichever replica ended it.
   const endedBefore = broker.runtime.now() - broker.limits.clockToleranceMs;

@@ -103,3 +103,13 @@ export const auditEvent = pgTable('audit_event', {
   subject: text(),
   body: text().notNull(),
 });
+
+export const signingKey = pgTable('signing_key', {
+  kid: text().primaryKey(),
+  algorithm: text().$type<'ES256' | 'RS256'>().notNull(),
+  generation: integer().notNull(),
+  publicKey: jsonb('public_key').$type<Json>().notNull(),
+  sealed: text().notNull(),
+  createdAt: instant('created_at').notNull(),
+  signsFrom: instant('signs_from').notNull(),
+});

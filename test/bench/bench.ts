@@ -11,8 +11,16 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     seconds: { type: 'string', default: '10' },
     connections: { type: 'string', default: '64' },
+    provider: { type: 'string' },
   },
 });
+if (options.provider === 'aws') {
+  const { benchAws } = await import('./aws.ts');
+  const measured = await benchAws(500);
+  if (options.json) process.stdout.write(`${JSON.stringify({ rows: measured }, null, 2)}\n`);
+  else console.table(measured);
+  process.exit(0);
+}
 const seconds = Number(options.seconds);
 const connections = Number(options.connections);
 const progress = (text: string) => void process.stderr.write(`${text}\n`);

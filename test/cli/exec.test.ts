@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -258,7 +266,10 @@ describe('exec: heartbeats', () => {
         return sleep(ms, signal);
       },
     });
-    const { ending, finish } = waiting(line);
+    const flag = join(folder, 'go');
+    const shell = line.shell(`while [ ! -e ${flag} ]; do sleep 0.02; done`);
+    const ending = line.run(...open, '--no-renew', ...shell);
+    const finish = () => writeFileSync(flag, '');
     await until(() => beats(line) >= 2);
     finish();
     await ending;
@@ -317,6 +328,76 @@ describe('exec: heartbeats', () => {
     finish();
     await ending;
     expect(beats(line)).toBe(count);
+  });
+});
+
+describe('exec: templates', () => {
+  it('writes a configuration of the command, readable by us alone, and removes it', async () => {
+    const line = setUp();
+    const [source, target] = [join(folder, 'app.tmpl.yaml'), join(folder, 'app.yaml')];
+    writeFileSync(source, 'user: {{ warehouse.username }}\npassword: {{warehouse.password|json}}\n');
+    const script = `cat ${target} >&3; stat -c %a ${target} >&3`;
+    expect(await line.run(...open, '--template', `${source}:${target}`, ...line.shell(script))).toBe(0);
+    expect(line.reported()).toMatch(/^user: "hp_test_\w{26}"\npassword: "[\w-]{24}"\n600\n$/);
+    expect(existsSync(target)).toBe(false);
+    expectCleanedUp(line, 0);
+  });
+
+  it('does not open a task when the result would replace what is not ours, nor follow a link', async () => {
+    const source = join(folder, 'app.tmpl.json');
+    writeFileSync(source, '{}');
+    const [theirs, link] = [join(folder, 'theirs.json'), join(folder, 'link.json')];
+    writeFileSync(theirs, 'kept', { mode: 0o644 });
+    symlinkSync(theirs, link);
+    for (const target of [theirs, link]) {
+      const line = setUp();
+      expect(await line.run(...open, '--template', `${source}:${target}`, ...line.shell(''))).toBe(125);
+      expect(line.written.err).toContain('something else is there');
+      expect(line.verbs.tasks.size).toBe(0);
+    }
+    expect(readFileSync(theirs, 'utf8')).toBe('kept');
+  });
+
+  it('does not run the command when a name is unknown, and asks back', async () => {
+    const line = setUp();
+    const source = join(folder, 'app.tmpl.json');
+    writeFileSync(source, '{{ warehouse.pasword }}');
+    const template = ['--template', `${source}:${join(folder, 'app.json')}`];
+    expect(await line.run(...open, ...template, ...line.shell('echo ran >&3'))).toBe(EXIT.notStarted);
+    expect([line.reported(), existsSync(join(folder, 'app.json'))]).toEqual(['', false]);
+    expect(line.written.err).toContain('warehouse.password');
+    expectCleanedUp(line, null);
+  });
+});
+
+describe('exec: renewal', () => {
+  it('makes the files anew when a target cannot extend, and says what it cannot', async () => {
+    let renewals = 0;
+    const before = async (verb: string): Promise<Refusal | undefined> =>
+      verb === 'renewLease' && ++renewals === 1 ? { reason: 'cannot-renew', detail: 'x' } : undefined;
+    const line = setUp({ border: { before } });
+    let passedMs = 0;
+    Object.assign(line.io.runtime, { now: () => 1_000_000 + passedMs });
+    const flag = join(folder, 'go');
+    const source = join(folder, 'app.tmpl.json');
+    writeFileSync(source, '{{ warehouse.username }}\n');
+    const target = join(folder, 'app.json');
+    const copy = `cat "$PGPASSFILE" ${target} >&3`;
+    const script = `${copy}; echo ready >&3; while [ ! -e ${flag} ]; do sleep 0.02; done; ${copy}`;
+    const ending = line.run(...open, '--template', `${source}:${target}`, ...line.shell(script));
+    await until(() => line.reported().includes('ready'));
+    // Ten minutes pass: the lease lives for fifteen.
+    passedMs = 700_000;
+    await until(() => line.verbs.leases.size === 2);
+    await until(() => line.written.err.includes('PGUSER'));
+    writeFileSync(flag, '');
+    expect(await ending).toBe(0);
+    const [first, second] = [...line.verbs.leases.keys()];
+    expect(line.reported().match(/hp_test_\w{26}/g)).toEqual(
+      [first, first, second, second].map((id) => `hp_test_${id}`),
+    );
+    expect(line.written.err).toContain('the running command keeps the first values');
+    expectCleanedUp(line, 0);
   });
 });
 

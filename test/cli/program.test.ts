@@ -21,7 +21,7 @@ describe('runProgram: the line', () => {
     expect(await run('--version')).toBe(EXIT.done);
     expect(written.out).toBe('1.2.3\n');
     expect(await run('--help')).toBe(EXIT.done);
-    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
       expect(written.out).toMatch(new RegExp(`^ {2}${code}  `, 'm'));
     expect(await run('exec', '--help')).toBe(EXIT.done);
     expect(written.out).toContain('128+n');
@@ -31,7 +31,10 @@ describe('runProgram: the line', () => {
     const { run, written } = commandLine();
     expect(await run('serve')).toBe(0);
     expect(await run('check', '--config', 'x.yaml', '--json')).toBe(9);
-    expect(written.out).toBe('serve hallpass.yaml\ncheck x.yaml true\n');
+    expect(await run('check', '--live')).toBe(9);
+    expect(written.out).toBe(
+      'serve hallpass.yaml\ncheck x.yaml true false\ncheck hallpass.yaml false true\n',
+    );
   });
 
   it.each([

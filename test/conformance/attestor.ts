@@ -176,6 +176,7 @@ export const bearerGarbage: fc.Arbitrary<Evidence> = fc
  * The last characters of the parts come often, since base64url has bits there that no byte uses.
  */
 export function bearerMutations(valid: Evidence): fc.Arbitrary<Evidence> {
+  if (valid.kind !== 'bearer') throw new Error('The evidence is no bearer text');
   const { token } = valid;
   const partEnds = [...token]
     .flatMap((char, index) => (char === '.' ? [index - 1] : []))
@@ -200,6 +201,41 @@ export function bearerMutations(valid: Evidence): fc.Arbitrary<Evidence> {
     )
     .filter((text) => text !== token)
     .map((text) => ({ kind: 'bearer', token: text }));
+}
+
+/** Chains of every degree of nonsense. */
+export const certificateGarbage: fc.Arbitrary<Evidence> = fc
+  .array(fc.uint8Array({ maxLength: 400 }), { maxLength: 6 })
+  .map((chain) => ({ kind: 'client-certificate', chain }));
+
+/** A chain with a change anywhere: a bit, a byte too many or too few, a certificate left out or in another's place. */
+export function certificateMutations(valid: Evidence): fc.Arbitrary<Evidence> {
+  if (valid.kind !== 'client-certificate') throw new Error('The evidence is no certificate');
+  const { chain } = valid;
+  const place = fc
+    .nat(chain.length - 1)
+    .chain((which) => fc.tuple(fc.constant(which), fc.nat((chain[which]?.length ?? 1) - 1)));
+  const inPlace = (which: number, change: (bytes: Buffer) => Uint8Array) =>
+    chain.map((certificate, at) => (at === which ? change(Buffer.from(certificate)) : certificate));
+  const isChanged = (changed: readonly Uint8Array[]) =>
+    changed.length !== chain.length || changed.some((one, at) => Buffer.compare(one, chain[at]!) !== 0);
+  return fc
+    .oneof(
+      fc.tuple(place, fc.nat(7)).map(([[which, at], bit]) =>
+        inPlace(which, (bytes) => {
+          bytes[at]! ^= 1 << bit;
+          return bytes;
+        }),
+      ),
+      place.map(([which, at]) => inPlace(which, (bytes) => bytes.subarray(0, at))),
+      fc
+        .tuple(place, fc.uint8Array({ minLength: 1, maxLength: 4 }))
+        .map(([[which], more]) => inPlace(which, (bytes) => Buffer.concat([bytes, more]))),
+      fc.nat(chain.length - 1).map((which) => chain.filter((_, at) => at !== which)),
+      fc.constant([...chain].reverse()),
+    )
+    .filter(isChanged)
+    .map((changed) => ({ kind: 'client-certificate', chain: changed }));
 }
 
 /** The paths within a value at which something could still be changed. */

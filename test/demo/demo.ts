@@ -6,9 +6,21 @@ import { buildWorld, OPERATOR } from './world.ts';
 
 /** `npm run demo`: the main job, told in a terminal. Exits with 1 if anything that it claims is not so. */
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, keep: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    provider: { type: 'string', default: 'postgres' },
+  },
 });
 const print = (text: string) => void (options.json ? process.stderr : process.stdout).write(`${text}\n`);
+if (options.provider === 'aws') {
+  const { demoAws } = await import('./aws.ts');
+  process.exit(await demoAws(options, print));
+}
+if (options.provider !== 'postgres') {
+  print(`There is no demo of "${options.provider}": write --provider postgres or --provider aws`);
+  process.exit(2);
+}
 const reporter = createReporter(print);
 const startedAt = performance.now();
 

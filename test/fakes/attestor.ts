@@ -20,5 +20,6 @@ export const fakeAttestorKind: AttestorKind<Written, Written & { readonly jwks: 
     jwks === null || jwks.startsWith('{')
       ? ok({ ...written, jwks })
       : err([{ setting: 'jwks_file', message: 'Cannot use the file: write a JWK Set' }]),
+  describe: ({ issuer }) => ({ url: issuer, names: [issuer] }),
   create: (name) => ({ issuer: name, attest: async () => null }),
 };

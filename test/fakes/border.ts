@@ -3,6 +3,7 @@ import { Registry } from 'prom-client';
 import { createApp } from '../../src/http/app.ts';
 import { defaultHttpLimits, type HttpLimits } from '../../src/http/limits.ts';
 import { prometheusMetrics } from '../../src/http/metrics.ts';
+import type { PublishedIssuer } from '../../src/http/routes/issuer.ts';
 import { type FakeClock, fakeClock } from './clock.ts';
 import { type FakeOptions, FakeVerbs } from './verbs.ts';
 
@@ -11,6 +12,7 @@ export function fakeBorder(
   options: Partial<FakeOptions> & {
     limits?: Partial<HttpLimits>;
     clock?: FakeClock;
+    issuer?: PublishedIssuer;
     readiness?: { ready: boolean; reasons: string[] };
   } = {},
 ) {
@@ -26,6 +28,7 @@ export function fakeBorder(
     metrics: prometheusMetrics(new Registry()),
     ready: async () => options.readiness ?? { ready: true, reasons: [] },
     version: '1.2.3',
+    ...(options.issuer ? { issuer: options.issuer } : {}),
   });
   return { app, verbs, clock, lines };
 }

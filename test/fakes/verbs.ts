@@ -48,7 +48,7 @@ export class FakeVerbs implements Verbs {
   async identify(...args: Parameters<Verbs['identify']>) {
     const refusal = await this.begin('identify', ...args);
     if (refusal) return err(refusal);
-    const caller = this.callers.get(args[0].token);
+    const caller = this.callers.get(args[0].kind === 'bearer' ? args[0].token : '');
     return caller
       ? ok(caller)
       : err<Refusal>({ reason: 'unauthenticated', detail: 'nobody knows this token' });

@@ -1,10 +1,12 @@
+import { type KeepEvent, type Kept, keepTask } from '../../client/keep.ts';
 import type { TaskHandle } from '../../client/task.ts';
 import type { TaskWithLeases } from '../../http/contract.ts';
 import { type ConnectionOptions, connect } from '../connect.ts';
-import { planDelivery } from '../credentials/plan.ts';
+import { type Plan, planDelivery } from '../credentials/plan.ts';
 import { type ChildEnd, catchSignals, runChild, type Signals, signalStatus } from '../exec/child.ts';
 import { createSecretFolder, type SecretFolder } from '../exec/folder.ts';
-import { keepBeating } from '../exec/heartbeat.ts';
+import { openTemplate, type Rendered } from '../exec/rendered.ts';
+import { tellKeeping } from '../exec/tell.ts';
 import { EXIT } from '../exit-codes.ts';
 import { reportFailure } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -12,7 +14,12 @@ import type { AskOptions, DeliveryOptions } from '../options.ts';
 import { say } from '../output.ts';
 import { openRequest } from './open.ts';
 
-export type ExecOptions = ConnectionOptions & AskOptions & DeliveryOptions & { readonly dpop?: true };
+export interface ExecOptions extends ConnectionOptions, AskOptions, DeliveryOptions {
+  /** `in:out`. */
+  readonly template?: readonly string[];
+  readonly renew?: boolean;
+  readonly dpop?: true;
+}
 
 /** With the client's waits this is patience for some twenty seconds, at either end of the command. */
 const ATTEMPTS = 8;
@@ -21,9 +28,10 @@ const ATTEMPTS = 8;
 export async function exec(io: Io, options: ExecOptions, command: readonly string[]): Promise<number> {
   const signals = catchSignals(io);
   try {
+    const templates = (options.template ?? []).map((pair) => openTemplate(pair, io.cwd()));
     const client = connect(io, options, { maxAttempts: ATTEMPTS, ...(options.dpop && { dpop: true }) });
     const task = await client.openTask(openRequest(options));
-    return await runTask(io, options, command, task, signals);
+    return await runTask(io, { options, command, task, templates }, signals);
   } catch (error) {
     reportFailure(io, error);
     return EXIT.notStarted;
@@ -32,32 +40,42 @@ export async function exec(io: Io, options: ExecOptions, command: readonly strin
   }
 }
 
+/** One command with its task. */
+interface Run {
+  readonly options: ExecOptions;
+  readonly command: readonly string[];
+  readonly task: TaskHandle;
+  readonly templates: readonly Rendered[];
+}
+
 /** From here on the credentials exist: whatever happens, they are asked back. */
-async function runTask(
-  io: Io,
-  options: ExecOptions,
-  command: readonly string[],
-  task: TaskHandle,
-  signals: Signals,
-): Promise<number> {
+async function runTask(io: Io, run: Run, signals: Signals): Promise<number> {
   const folder = createFolderSafely(io);
-  const keepFolder = io.onExit(() => folder?.remove());
-  const ended = new AbortController();
+  const removeFiles = () => {
+    folder?.remove();
+    for (const template of run.templates) template.remove();
+  };
+  const keepFiles = io.onExit(removeFiles);
+  let kept: Kept | null = null;
   let end: ChildEnd | null = null;
   try {
-    const beating = keepBeating(io, task, ended.signal);
-    if (folder) end = await runWith(io, options, command, task, signals, folder);
+    if (folder) {
+      const delivered = deliver(io, run, folder);
+      kept = keep(io, run, (event) => {
+        tellKeeping(io, event);
+        if (event.kind === 'replaced') delivered.refresh();
+      });
+      end = await runWith(io, run, delivered.first, signals);
+    }
     if (end?.fault) say(io, end.fault);
-    ended.abort();
-    await beating;
   } catch (error) {
     reportFailure(io, error);
   } finally {
-    ended.abort();
-    folder?.remove();
-    keepFolder();
+    await kept?.stop();
+    removeFiles();
+    keepFiles();
   }
-  await complete(io, task, end?.status);
+  await complete(io, run.task, end?.status);
   return end?.status ?? EXIT.notStarted;
 }
 
@@ -70,20 +88,59 @@ function createFolderSafely(io: Io): SecretFolder | null {
   }
 }
 
-async function runWith(
-  io: Io,
-  options: ExecOptions,
-  command: readonly string[],
-  task: TaskHandle,
-  signals: Signals,
-  folder: SecretFolder,
-): Promise<ChildEnd> {
+function keep(io: Io, { task, options }: Run, on: (event: KeepEvent) => void): Kept {
+  const { now, sleep } = io.runtime;
+  return keepTask(task, {
+    on,
+    now,
+    sleep,
+    renewals: options.renew !== false,
+    ...(options.ttl === undefined ? {} : { ttlSeconds: options.ttl }),
+  });
+}
+
+/** What the command is given, and how its files follow when a credential is replaced. */
+interface Delivered {
+  readonly first: Plan;
+  refresh(): void;
+}
+
+function deliver(io: Io, { options, task, templates }: Run, folder: SecretFolder): Delivered {
   const wishes = { prefixes: options.prefix ?? {}, extra: options.env ?? {} };
-  const plan = planDelivery(task.credentials, wishes, folder.path, io.env);
-  for (const note of plan.notes) say(io, note);
-  for (const [path, content] of Object.entries(plan.files)) folder.write(path, content);
+  const write = (): Plan => {
+    const plan = planDelivery(task.current, wishes, folder.path, io.env);
+    for (const [path, content] of Object.entries(plan.files)) folder.write(path, content);
+    for (const template of templates) template.render(task.current);
+    return plan;
+  };
+  const first = write();
+  for (const note of first.notes) say(io, note);
+  let told = false;
+  return {
+    first,
+    refresh() {
+      try {
+        const { env } = write();
+        const stale = Object.keys(env).filter((name) => env[name] !== first.env[name]);
+        if (stale.length > 0 && !told)
+          say(
+            io,
+            `${stale.join(', ')}: the running command keeps the first values until they expire; only files are made anew. For longer commands use: hallpass agent`,
+          );
+        told ||= stale.length > 0;
+      } catch (error) {
+        reportFailure(io, error);
+      }
+    },
+  };
+}
+
+function runWith(io: Io, { command, task }: Run, plan: Plan, signals: Signals): Promise<ChildEnd> {
   if (signals.early)
-    return { status: signalStatus(signals.early), fault: `Not started: ${signals.early} came first` };
+    return Promise.resolve({
+      status: signalStatus(signals.early),
+      fault: `Not started: ${signals.early} came first`,
+    });
   const hidden = Object.fromEntries(plan.removed.map((name) => [name, undefined]));
   return runChild(command, { ...io.env, ...hidden, ...plan.env, HALLPASS_TASK: task.id }, signals);
 }

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import type { ExplainRequest, Explanation } from '../../http/contract.ts';
+import type { ExplainRequest } from '../../http/contract.ts';
 import type { Json } from '../../json.ts';
 import { type ConnectionOptions, connect } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
-import { printJson, printTable, say } from '../output.ts';
+import { printJson } from '../output.ts';
+import { printExplanation } from './explanation.ts';
 
 export interface ExplainOptions extends ConnectionOptions {
   readonly grant?: string;
@@ -20,11 +21,12 @@ export interface ExplainOptions extends ConnectionOptions {
   readonly ttl?: number;
 }
 
-/** Shows check by check what the policy says to a request. Done when a grant would allow it, otherwise "not allowed". */
+/** Shows check by check what the policy says to a request. Done when a grant would allow it; otherwise "not allowed", or "unauthenticated" for a token that is refused. */
 export async function explain(io: Io, options: ExplainOptions): Promise<number> {
   const explanation = await connect(io, options).explain(await requestOf(options));
   if (options.json) printJson(io, explanation);
   else await printExplanation(io, explanation);
+  if (explanation.token?.ok === false) return EXIT.unauthenticated;
   return explanation.grants.some(({ allowed }) => allowed) ? EXIT.done : EXIT.notAllowed;
 }
 
@@ -39,7 +41,7 @@ async function requestOf(options: ExplainOptions): Promise<ExplainRequest> {
     parameters: options.param as ExplainRequest['parameters'],
     credentials: options.credential ? [...options.credential] : undefined,
     ttl_seconds: ttl,
-    token: explainToken === undefined ? undefined : (await readFile(explainToken, 'utf8')).trim(),
+    token: explainToken === undefined ? undefined : await readToken(explainToken),
     identity:
       issuer === undefined || subject === undefined
         ? undefined
@@ -47,12 +49,13 @@ async function requestOf(options: ExplainOptions): Promise<ExplainRequest> {
   };
 }
 
-async function printExplanation(io: Io, { token, grants }: Explanation): Promise<void> {
-  if (token)
-    say(io, token.ok ? 'The token is good' : `The token is refused: ${token.reason}: ${token.detail}`);
-  const rows = grants.flatMap(({ grant, allowed, checks }) => [
-    [grant, allowed ? 'ALLOWED' : 'REFUSED', '', '', ''],
-    ...checks.map((check) => ['', check.ok ? 'ok' : 'NO', check.subject, check.expected, check.actual]),
-  ]);
-  await printTable(io, ['grant', 'verdict', 'check', 'expected', 'actual'], rows);
+/** From a file, or from standard input for `-`. What was read is in no message. */
+async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file === '-' ? '/dev/stdin' : file, 'utf8')).trim();
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read the token in ${JSON.stringify(file)}: ${(error as NodeJS.ErrnoException).code}`,
+    );
+  }
 }

@@ -1,6 +1,8 @@
 import type { Credential, TaskHandle } from '../../client/task.ts';
 import { type ConnectionOptions, connect } from '../connect.ts';
+import { awsVariables } from '../credentials/aws.ts';
 import { postgresVariables } from '../credentials/postgres.ts';
+import { quoteShell } from '../exec/template.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import type { AskOptions } from '../options.ts';
@@ -31,25 +33,31 @@ function shellLines(task: TaskHandle): string {
     ...task.credentials.map((credential) => variablesOf(credential, task.credentials.length > 1)),
   ) as Record<string, string>;
   return Object.entries(variables)
-    .map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
+    .map(([name, value]) => `export ${name}=${quoteShell(value)}\n`)
     .join('');
 }
 
 /** No file can be left behind, so the password is a variable. Of several credentials, each has its name before it. */
 function variablesOf({ name, secret }: Credential, several: boolean): Record<string, string> {
   const prefix = several ? `${variableName(name)}_` : '';
-  const usual: Record<string, string> =
-    secret.type === 'postgres'
-      ? { ...postgresVariables(secret), PGPASSWORD: secret.values.password ?? '' }
-      : Object.fromEntries(Object.entries(secret.values).map(([key, value]) => [variableName(key), value]));
-  return Object.fromEntries(Object.entries(usual).map(([key, value]) => [`${prefix}${key}`, value]));
+  return Object.fromEntries(
+    Object.entries(usualVariables(secret)).map(([key, value]) => [`${prefix}${key}`, value]),
+  );
+}
+
+function usualVariables(secret: Credential['secret']): Record<string, string> {
+  switch (secret.type) {
+    case 'aws':
+      return awsVariables(secret);
+    case 'postgres':
+      return { ...postgresVariables(secret), PGPASSWORD: secret.values.password ?? '' };
+    default:
+      return Object.fromEntries(
+        Object.entries(secret.values).map(([key, value]) => [variableName(key), value]),
+      );
+  }
 }
 
 function variableName(text: string): string {
   return text.toUpperCase().replace(/[^A-Z0-9]/g, '_');
-}
-
-/** Quoted for a POSIX shell: nothing inside single quotes has a meaning. */
-function shellQuote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

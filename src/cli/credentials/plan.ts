@@ -1,11 +1,19 @@
 import { join } from 'node:path';
 import type { Credential } from '../../client/task.ts';
 import { UsageError } from '../failure.ts';
+import { deliverAws } from './aws.ts';
 import type { Deliver } from './delivery.ts';
 import { deliverFile } from './file.ts';
+import { deliverGoogle } from './google.ts';
 import { deliverPostgres } from './postgres.ts';
+import { deliverVault } from './vault.ts';
 
-const DELIVER: Readonly<Record<string, Deliver>> = { postgres: deliverPostgres };
+const DELIVER: Readonly<Record<string, Deliver>> = {
+  aws: deliverAws,
+  google: deliverGoogle,
+  postgres: deliverPostgres,
+  vault: deliverVault,
+};
 
 /** What the person asks for beside the usual variables. */
 export interface PlanOptions {

@@ -14,5 +14,6 @@ export const attestorKind: AttestorKind<OidcConfiguration, OidcSettings> = {
   settings: oidcSettings,
   fileSettings: OIDC_FILE_SETTINGS,
   resolve: resolveOidcSettings,
+  describe: ({ issuer }) => ({ url: issuer, names: [issuer] }),
   create: createOidcAttestor,
 };

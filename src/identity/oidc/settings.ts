@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result } from '../../result.ts';
-import { type Jwk, readKeys } from './jwks.ts';
+import type { ClaimExpectations, TimeBounds } from '../jwt/claims.ts';
+import { type Jwk, readKeys } from '../jwt/jwks.ts';
+import type { KeyLocation, KeySettings } from '../jwt/keys.ts';
 import {
   CLOCK_TOLERANCE_SECONDS_MAX,
   DEFAULT_ALGORITHMS,
@@ -9,8 +11,8 @@ import {
   DEFAULT_MAX_AGE_SECONDS,
   MAX_AGE_SECONDS_MAX,
   SETTING_LIST_MAX,
-} from './limits.ts';
-import { httpUrlFault, issuerFault } from './urls.ts';
+} from '../jwt/limits.ts';
+import { httpUrlFault, issuerFault } from '../jwt/urls.ts';
 
 /** Signatures that a public key verifies (RFC 7518, section 3.1; RFC 8037; RFC 9864). */
 const ALGORITHMS = [
@@ -110,26 +112,10 @@ export const OIDC_FILE_SETTINGS = ['jwks_file', 'ca_file'] as const;
 /** The text of each file that the settings name. */
 export type OidcFiles = { readonly [setting in (typeof OIDC_FILE_SETTINGS)[number]]?: string };
 
-/** Where the keys come from. */
-type KeyLocation =
-  | { readonly kind: 'pinned'; readonly keys: readonly Jwk[] }
-  | { readonly kind: 'uri'; readonly uri: string }
-  | { readonly kind: 'discovery' };
-
 /** What the attestor works from: settings that are checked, and their files read. */
-export interface OidcSettings {
-  readonly issuer: string;
-  readonly audiences: readonly string[];
-  readonly allowOtherAudiences: boolean;
+export interface OidcSettings extends KeySettings, ClaimExpectations, TimeBounds {
   readonly algorithms: readonly string[];
-  readonly keys: KeyLocation;
-  /** PEM; absent: the roots that Node trusts. */
-  readonly ca?: string;
-  readonly allowInsecureHttp: boolean;
-  readonly maxAgeSeconds: number;
-  readonly clockToleranceSeconds: number;
   readonly singleUse: boolean;
-  readonly requiredClaims: readonly string[];
 }
 
 export interface SettingFault {

@@ -17,6 +17,7 @@ export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtim
     },
     stdinIsTty: false,
     cwd: () => process.cwd(),
+    input: async () => '',
     onSignal(signal, handler) {
       const set = handlers.get(signal) ?? new Set();
       handlers.set(signal, set.add(handler));

@@ -39,8 +39,8 @@ export function commandLine(
         terminal.io.out(`serve ${config}\n`);
         return 0;
       },
-      check: async ({ config, json }) => {
-        terminal.io.out(`check ${config} ${json}\n`);
+      check: async ({ config, json, live }) => {
+        terminal.io.out(`check ${config} ${json} ${live}\n`);
         return 9;
       },
     });

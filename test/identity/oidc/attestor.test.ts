@@ -1,7 +1,7 @@
 import { createHmac, createPublicKey } from 'node:crypto';
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
 import { expect, test, vi } from 'vitest';
-import { TOKEN_MAX_CHARS } from '../../../src/identity/oidc/limits.ts';
+import { TOKEN_MAX_CHARS } from '../../../src/identity/jwt/limits.ts';
 import { accepted } from '../../conformance/attestor.ts';
 import { startIssuer } from '../../support/issuer.ts';
 import { openWorld } from './world.ts';

@@ -1,0 +1,93 @@
+import { CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
+import { HallpassError } from '../errors.ts';
+import { sha256 } from '../json.ts';
+import { err, ok, type Result } from '../result.ts';
+import { MASTER_KEY_BYTES, MAX_MASTER_KEYS } from './limits.ts';
+
+/**
+ * The keys that encrypt what the store must not hold in clear. The first seals; all of them open, so that a new one can
+ * be put in front and the old one taken away once everything is sealed anew.
+ */
+export interface MasterKeys {
+  /** Names the key that seals. It says nothing about the key. */
+  readonly currentId: string;
+  /** Encrypts (JWE, `dir` with AES-256-GCM). Only who opens it for the same purpose gets it back. */
+  seal(purpose: string, secret: Uint8Array): Promise<string>;
+  /** Decrypts. Throws `config-invalid` when the key is not in the ring, or the envelope is not whole or for something else. */
+  open(purpose: string, envelope: string): Promise<Uint8Array>;
+  /** The id of the key that an envelope was sealed under. */
+  idOf(envelope: string): string;
+}
+
+/** Reads a ring: keys of 32 bytes in base64, separated by white space, the one that seals first. */
+export function readMasterKeys(text: string): Result<MasterKeys, string> {
+  const written = text.split(/\s+/).filter((word) => word !== '');
+  if (written.length === 0) return err('has no key: write 32 random bytes in base64');
+  if (written.length > MAX_MASTER_KEYS) return err(`has more than ${MAX_MASTER_KEYS} keys`);
+  const keys = new Map<string, Uint8Array>();
+  for (const [i, word] of written.entries()) {
+    const key = decodeKey(word);
+    if (key === null) return err(`cannot use key ${i + 1}: write ${MASTER_KEY_BYTES} random bytes in base64`);
+    keys.set(idOfKey(key), key);
+  }
+  return ok(createMasterKeys(keys));
+}
+
+/** A new master key, as a file of them has it. */
+export function newMasterKey(randomBytes: (size: number) => Uint8Array): string {
+  return Buffer.from(randomBytes(MASTER_KEY_BYTES)).toString('base64');
+}
+
+function createMasterKeys(keys: ReadonlyMap<string, Uint8Array>): MasterKeys {
+  const [currentId = '', current = new Uint8Array()] = [...keys][0] ?? [];
+  return {
+    currentId,
+    seal: (purpose, secret) =>
+      new CompactEncrypt(secret)
+        .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: currentId, purpose })
+        .encrypt(current),
+    async open(purpose, envelope) {
+      const id = kidOf(envelope);
+      const key = keys.get(id);
+      if (key === undefined)
+        throw new HallpassError(
+          'config-invalid',
+          `Cannot open what was sealed for ${purpose}: master key "${id}" is not among those configured, add it`,
+        );
+      try {
+        const { plaintext, protectedHeader } = await compactDecrypt(envelope, key, {
+          keyManagementAlgorithms: ['dir'],
+          contentEncryptionAlgorithms: ['A256GCM'],
+        });
+        if (protectedHeader.purpose === purpose) return plaintext;
+      } catch {
+        // What jose says of it helps nobody: the envelope is not what was written.
+      }
+      throw new HallpassError(
+        'config-invalid',
+        `Cannot open what was sealed for ${purpose}: it was altered, or sealed for something else`,
+      );
+    },
+    idOf: kidOf,
+  };
+}
+
+function kidOf(envelope: string): string {
+  try {
+    const { kid } = decodeProtectedHeader(envelope);
+    return typeof kid === 'string' ? kid : '';
+  } catch {
+    return '';
+  }
+}
+
+function decodeKey(word: string): Uint8Array | null {
+  if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(word)) return null;
+  const key = Buffer.from(word, 'base64');
+  return key.length === MASTER_KEY_BYTES ? key : null;
+}
+
+/** Of 256 random bits a hash tells nothing. */
+function idOfKey(key: Uint8Array): string {
+  return sha256(Buffer.concat([Buffer.from('hallpass master key\n'), key])).slice(0, 10);
+}

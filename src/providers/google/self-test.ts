@@ -1,0 +1,66 @@
+import { HallpassError, ProviderError } from '../../errors.ts';
+import { newId } from '../../runtime.ts';
+import type { SelfTest } from '../provider.ts';
+import { ID_TOKEN_SECONDS, SELF_TEST_SECONDS, TOKEN_MARGIN_MS } from './limits.ts';
+import { type GoogleContext, mint } from './mint.ts';
+import { type GoogleScope, scopeSchema } from './settings.ts';
+
+/** Makes a real token for every service account that the grants name without parameters. */
+export async function selfTest(
+  context: GoogleContext,
+  target: string,
+  mark: string,
+  scopes: readonly unknown[],
+  signal: AbortSignal,
+): Promise<SelfTest> {
+  const steps: { readonly name: string; readonly ok: boolean; readonly detail?: string }[] = [];
+  const remedies: string[] = [];
+  for (const scope of whole(scopes)) {
+    const name = `mint for ${scope.service_account}`;
+    try {
+      await mint(context, scope, termsFor(context, mark, scope), signal);
+      steps.push({ name, ok: true });
+    } catch (error) {
+      steps.push({ name, ok: false, detail: error instanceof HallpassError ? error.message : 'it failed' });
+      if (error instanceof ProviderError && error.code === 'target-forbidden')
+        remedies.push(...bindings(context, target, scope));
+    }
+  }
+  if (steps.length === 0)
+    steps.push({ name: 'mint', ok: true, detail: 'no grant names a service account without parameters' });
+  return { ok: steps.every((step) => step.ok), steps, remedies };
+}
+
+function whole(scopes: readonly unknown[]): GoogleScope[] {
+  return scopes.flatMap((scope) => {
+    const read = JSON.stringify(scope)?.includes('{{') ? undefined : scopeSchema.safeParse(scope).data;
+    return read === undefined ? [] : [read];
+  });
+}
+
+function termsFor({ runtime }: GoogleContext, mark: string, { id_token: idToken }: GoogleScope) {
+  const leaseId = newId(runtime);
+  const now = runtime.now();
+  const seconds = idToken === undefined ? SELF_TEST_SECONDS : ID_TOKEN_SECONDS;
+  const expiresAt = now + seconds * 1000 + 2 * TOKEN_MARGIN_MS;
+  return {
+    leaseId,
+    name: `${mark}${leaseId}`,
+    now,
+    mintBefore: expiresAt,
+    expiresAt,
+    context: { issuer: '', subject: '', grant: 'self-test', task: 'self-test', taskId: '', purpose: null },
+  };
+}
+
+/** Who may make tokens for whom, down the chain of delegates. */
+function bindings({ settings }: GoogleContext, target: string, scope: GoogleScope): string[] {
+  const pool = settings.workload_identity_provider.replace(/\/providers\/.*$/, '');
+  const broker = `principal://iam.googleapis.com/${pool}/subject/hallpass:target:${target}`;
+  const chain = [...scope.delegates, scope.service_account];
+  return chain.map((account, i) => {
+    const before = chain[i - 1];
+    const member = before === undefined ? broker : `serviceAccount:${before}`;
+    return `gcloud iam service-accounts add-iam-policy-binding ${account} --role=roles/iam.serviceAccountTokenCreator --member='${member}'`;
+  });
+}

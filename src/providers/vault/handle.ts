@@ -1,0 +1,20 @@
+import { z } from 'zod';
+import type { Json } from '../../json.ts';
+
+/** What ending needs. An accessor can end a token and tell of it, but cannot be used in its place. */
+const handleSchema = z.object({
+  accessor: z.string().min(1),
+  /** Vault's leases under the token. */
+  leases: z.array(z.string()),
+  /** Names of what cannot be withdrawn and lapses at `lapsesAt`. */
+  lapsing: z.array(z.string()),
+  lapsesAt: z.number().nullable(),
+  /** Names of secrets that outlive the lease. */
+  static: z.array(z.string()),
+});
+
+export type VaultHandle = z.infer<typeof handleSchema>;
+
+export function readHandle(handle: Json): VaultHandle | null {
+  return handleSchema.safeParse(handle).data ?? null;
+}

@@ -1,0 +1,72 @@
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import type { EndableTarget } from '../../src/providers/provider.ts';
+import { sweepTarget } from '../../src/reaper/sweep.ts';
+import type { Database } from '../../src/store/database.ts';
+import { fakeProvider, type MemoryWorld } from '../fakes/provider.ts';
+import { asking, createTestBroker, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
+import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
+import { anyStore } from '../support/stores.ts';
+
+const store = await anyStore();
+let database: Database;
+let runtime: TestRuntime;
+let world: MemoryWorld;
+let hallpass: TestBroker;
+
+beforeEach(async () => {
+  database = await store.open();
+  runtime = createTestRuntime();
+  world = fakeProvider({ now: runtime.now, denialDelayMs: 300_000 });
+  hallpass = await createTestBroker({
+    database,
+    runtime,
+    worlds: { warehouse: world },
+    settings: { ends: 'denied' },
+  });
+});
+afterEach(() => database.close());
+afterAll(() => store.stop());
+
+async function completedTask(ttlSeconds: number): Promise<string> {
+  const opened = value(await hallpass.verbs.openTask(WORKLOAD, asking({ ttlSeconds })));
+  const caller = value(await hallpass.verbs.identify({ kind: 'bearer', token: opened.token ?? '' }, 'test'));
+  await hallpass.verbs.completeTask(caller, opened.task.id, 0);
+  return opened.credentials[0]!.lease.id;
+}
+
+async function outcomeOf(leaseId: string): Promise<unknown> {
+  const events = await hallpass.events();
+  return events.find((event) => event.kind === 'lease.ended' && event.about.lease === leaseId)?.data;
+}
+
+test('settle: a denial that is in force before its credential lapses is told as denied', async () => {
+  const lease = await completedTask(900);
+  expect(await outcomeOf(lease)).toBeUndefined();
+  runtime.jump(300_000);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toMatchObject({ outcome: 'denied' });
+});
+
+test('settle: a credential that lapses before its denial is in force is told as expired', async () => {
+  const lease = await completedTask(60);
+  runtime.jump(300_000);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toMatchObject({ outcome: 'expired' });
+});
+
+test('settle: what the target says has lapsed is told as expired', async () => {
+  const target = hallpass.broker.targets.get('warehouse')!.target as {
+    -readonly [K in keyof EndableTarget]: EndableTarget[K];
+  };
+  target.end = async () => ({ found: false, lapsed: true, evidence: {} });
+  expect(await outcomeOf(await completedTask(900))).toMatchObject({ outcome: 'expired' });
+});
+
+test('sweepTarget: lets a target tidy what its endings left', async () => {
+  const live = hallpass.broker.targets.get('warehouse')!;
+  const target = live.target as { -readonly [K in keyof EndableTarget]: EndableTarget[K] };
+  let tidied = 0;
+  target.tidy = async () => void tidied++;
+  await sweepTarget(hallpass.broker, live, new AbortController().signal);
+  expect(tidied).toBe(1);
+});

@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { parseGrant } from '../../src/grants/parse.ts';
+import { oidcSettings } from '../../src/identity/oidc/settings.ts';
+import type { Json } from '../../src/json.ts';
+import { provider } from '../../src/providers/postgres/provider.ts';
+
+const DEPLOY = fileURLToPath(new URL('../../deploy/', import.meta.url));
+const recipes = readdirSync(DEPLOY, { recursive: true, encoding: 'utf8' }).filter(
+  (name) => !name.includes('/dist/'),
+);
+const grants = recipes.filter((name) => name.endsWith('grant.yaml'));
+
+interface Recipe {
+  readonly issuers: Record<string, { type: string; audience: string }>;
+  readonly grants: Record<string, Json & { credentials: Record<string, { scope: Json }> }>;
+}
+const read = (name: string) => parse(readFileSync(`${DEPLOY}${name}`, 'utf8')) as Recipe;
+
+it('there is a grant beside every recipe', () => {
+  expect(grants.toSorted()).toEqual([
+    'ci/buildkite/grant.yaml',
+    'ci/circleci/grant.yaml',
+    'ci/github-action/grant.yaml',
+    'ci/gitlab/grant.yaml',
+    'kubernetes/grant.yaml',
+  ]);
+});
+
+it.each(grants)('%s: the broker takes it as it is', (name) => {
+  const { issuers, grants: raw } = read(name);
+  const world = {
+    issuers: new Map(
+      Object.entries(issuers).map(([issuer, settings]) => [
+        issuer,
+        { url: oidcSettings.parse(settings).issuer },
+      ]),
+    ),
+    targets: new Map([['warehouse', { kind: provider, settings: {} }]]),
+  };
+  for (const [grant, content] of Object.entries(raw)) {
+    expect(parseGrant(grant, content, world)).toMatchObject({ ok: true });
+    for (const { scope } of Object.values(content.credentials))
+      expect(provider.scope.safeParse(scope).success).toBe(true);
+  }
+});
+
+it.each(grants)('%s: the recipe beside it asks for this audience, this grant and this task', (name) => {
+  const folder = name.replace(/grant\.yaml$/, '');
+  const texts = recipes
+    .filter((other) => other.startsWith(folder) && /\.ya?ml$/.test(other) && other !== name)
+    .map((other) => readFileSync(`${DEPLOY}${other}`, 'utf8'))
+    .join('\n');
+  const { issuers, grants: raw } = read(name);
+  for (const { audience } of Object.values(issuers)) expect(texts).toContain(audience);
+  for (const grant of Object.keys(raw)) expect(texts).toContain(grant);
+});
