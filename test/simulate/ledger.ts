@@ -3,10 +3,10 @@ import type { Database, Statement } from '../../src/store/database.ts';
 import type { Land } from './land.ts';
 
 /** How far two clocks may be apart before a replica is not ready: within it an instant is the same instant. */
-const TOLERANCE_MS = 5_000;
+export const TOLERANCE_MS = 5_000;
 
 /** Leases of the limited grant that may live at a time. */
-export const LIVE_LIMIT = 4;
+export const LIVE_LIMIT = 3;
 
 /**
  * Looks over the store's shoulder: at each statement as it takes effect, and at each call as it reaches a target, it

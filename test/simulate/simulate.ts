@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { anyStore } from '../support/stores.ts';
 import { type Counts, type History, play } from './history.ts';
 import { MUTATIONS } from './mutations.ts';
 import { openEmptiedStore } from './store.ts';
@@ -28,7 +29,7 @@ if (!Number.isSafeInteger(first) || !Number.isSafeInteger(seeds) || (values.muta
   process.exit(2);
 }
 
-const store = await openEmptiedStore();
+const store = await openEmptiedStore(await anyStore());
 const began = performance.now();
 const sums: Partial<Record<keyof Counts, number>> = {};
 let done = 0;

@@ -1,5 +1,5 @@
 import type { Database } from '../../src/store/database.ts';
-import { anyStore } from '../support/stores.ts';
+import type { StoreUnderTest } from '../support/stores.ts';
 
 /** One database for many histories, one after the other. */
 export interface EmptiedStore {
@@ -15,8 +15,7 @@ const TABLES = ['lease', 'task', 'audit_event', 'used_evidence', 'quota', 'task_
 /** Emptied by deleting, which is quick; now and then the tables are made anew, since what was deleted leaves holes. */
 const RENEW_EVERY = 200;
 
-export async function openEmptiedStore(): Promise<EmptiedStore> {
-  const store = await anyStore();
+export async function openEmptiedStore(store: StoreUnderTest): Promise<EmptiedStore> {
   const database = await store.open();
   // The log refuses to be emptied, as it should; here a history's log ends with the history.
   await database.script('alter table audit_event disable trigger user');
