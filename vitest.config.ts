@@ -6,8 +6,8 @@ export default defineConfig({
     // A process for each file: tests kill processes, open servers and run WebAssembly databases.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
     reporters: ['default', './test/summary-reporter.ts'],
   },

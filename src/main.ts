@@ -15,6 +15,7 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   io: processIo(),
   version,
   serve: async (options) => (await import('./serve.ts')).serveCommand(options.config, version),
+  archive: async (options) => (await import('./archive.ts')).archiveCommand(options),
   check: async (options) => (await import('./check.ts')).checkCommand(options),
 });
 

@@ -1,14 +1,18 @@
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
+import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
 import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
+import { createSink } from './export/create.ts';
+import { createExporter, watchSinks } from './export/exporter.ts';
 import { createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
@@ -19,8 +23,12 @@ import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
-import { type Runtime, systemRuntime } from './runtime.ts';
+import { newId, type Runtime, systemRuntime } from './runtime.ts';
+import { preparePartitions } from './sequencer/sequencer.ts';
+import { startSequencer } from './sequencer/start.ts';
+import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
+import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
@@ -83,6 +91,8 @@ async function startOver(
   await refuseForgottenTargets(database, config);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  // Before the first event, so that it lies in its month.
+  await preparePartitions(database, runtime.now(), log);
   let wakeReaper = () => {};
   const { url, stateDirectory } = config.broker;
   const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
@@ -99,15 +109,24 @@ async function startOver(
       },
     ],
   });
+  await logConfiguration(broker, config);
   // What fell due while nobody ran is ended before anything new is issued.
   while ((await reaper.tick()) > 0);
 
+  const sequencer = await startSequencer(broker, {
+    url: config.broker.url,
+    logKey: config.audit.logKey,
+    stateDirectory: config.broker.stateDirectory,
+  });
   const stopping = new AbortController();
   watchLateness(broker, registry);
   const loops = [
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
+    sequencer?.run(stopping.signal),
+    ...runExports(broker, config, registry, stopping.signal),
+    runWitnessing(broker, config, stopping.signal),
     issuer?.run(stopping.signal),
   ];
   const server = await listen(broker, issuer, config, registry, version, stopping.signal);
@@ -119,10 +138,48 @@ async function startOver(
       if (cut > 0) log.warn({ requests: cut }, 'requests were cut; their leases end by themselves');
       stopping.abort();
       await Promise.all(loops);
+      await sequencer?.drain();
       await Promise.all([...broker.targets.values()].map(({ target }) => target.close()));
       await database.close();
     },
   };
+}
+
+/** Sends the log to where the configuration says. */
+function runExports(
+  broker: Broker,
+  config: Config,
+  registry: Registry,
+  signal: AbortSignal,
+): Promise<void>[] {
+  if (config.audit.exports.length === 0) return [];
+  watchSinks(broker.database, registry);
+  const holder = newId(broker.runtime);
+  return config.audit.exports.map((settings) =>
+    createExporter({ ...broker, holder }, createSink(settings, broker.runtime)).run(signal),
+  );
+}
+
+/** Has the log cosigned by those whom the configuration names. */
+async function runWitnessing(broker: Broker, { audit }: Config, signal: AbortSignal): Promise<void> {
+  const witnesses = audit.witnesses.flatMap(({ url, key: text }) => {
+    const key = parseVerifierKey(text);
+    return key?.kind === 'cosignature' ? [{ url, key }] : [];
+  });
+  if (witnesses.length < audit.witnesses.length)
+    throw new HallpassError(
+      'config-invalid',
+      'Cannot read the key of a witness in audit.witnesses: write its verifier key of type 4, name+id+base64',
+    );
+  if (witnesses.length > 0) await createWitnessing(broker, witnesses).run(signal);
+}
+
+/** Says in the log what the configuration changed, before anything is decided by it. */
+async function logConfiguration({ database, committer, runtime }: Broker, config: Config): Promise<void> {
+  const event = configurationEvent(await readConfiguration(database), config);
+  if (event === null) return;
+  await committer.commit({ events: [event] });
+  await storeConfiguration(database, config, runtime.now());
 }
 
 /** A target that still holds live leases cannot be left out: nobody could end them (facts of others, 43). */
@@ -166,6 +223,7 @@ async function composeBroker(
     grants: config.grants,
     targets,
     access: config.access,
+    sensitiveClaims: new Set(config.audit.sensitiveClaims),
     mark,
     url: config.broker.url,
     nonces: createNonces(await installationNonceKey(database, runtime)),
@@ -230,6 +288,7 @@ async function listen(
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, stopping),
     version,
+    transparency: createLogVerbs(broker, config.audit.isPublic),
     ...(issuer === null ? {} : { issuer }),
   });
   return startServer({

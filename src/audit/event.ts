@@ -32,6 +32,19 @@ export type EventBody =
       readonly data: { readonly configuration: string; readonly version: string };
     }
   | {
+      readonly kind: 'configuration.loaded';
+      readonly data: {
+        readonly digest: string;
+        /** The digest before; null at the first start. */
+        readonly before: string | null;
+        readonly added: readonly string[];
+        readonly changed: readonly string[];
+        readonly removed: readonly string[];
+      };
+    }
+  /** A key begins to sign the log. Whoever trusts an earlier one learns of it here. */
+  | { readonly kind: 'log.key-added'; readonly data: { readonly key: string } }
+  | {
       readonly kind: 'request.refused';
       readonly data: {
         readonly request: string;

@@ -20,6 +20,8 @@ export interface Broker {
   readonly grants: ReadonlyMap<string, Grant>;
   readonly targets: ReadonlyMap<string, LiveTarget>;
   readonly access: readonly AccessRule[];
+  /** Claims whose values the log keeps as hashes. */
+  readonly sensitiveClaims?: ReadonlySet<string>;
   /** How the names of all our credentials begin. */
   readonly mark: string;
   /** Where its clients reach it, without a slash at the end. */

@@ -1,3 +1,4 @@
+import { redactClaims } from '../audit/redact.ts';
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, DecidedCredential, Decision } from '../grants/grant.ts';
@@ -25,6 +26,7 @@ import type { LiveTarget } from './targets.ts';
 import type { Caller, IssuedCredential, OpenedTask, OpenTask } from './verbs.ts';
 
 const REQUEST = 'open-task';
+const NO_CLAIMS: ReadonlySet<string> = new Set();
 
 /**
  * Opens a task and issues its credentials: decide, commit the intent, mint, commit, hand out. Nothing is asked of a
@@ -97,6 +99,10 @@ export async function openTask(
     exitStatus: null,
   };
   const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  const redacted = <T extends { readonly claims: Json }>(of: T) => ({
+    ...of,
+    claims: redactClaims(of.claims, broker.sensitiveClaims ?? NO_CLAIMS),
+  });
   const intent = await broker.committer.commit({
     newTask: task,
     newLeases: leases,
@@ -113,9 +119,11 @@ export async function openTask(
           parameters: task.parameters,
           grantVersion: task.grantVersion,
           taskGrant: task.taskGrantId,
-          claims: decision.claims,
+          claims: redacted(decision).claims,
           proof: proofFor(principal.proof),
-          ...(decision.actors === undefined ? {} : { actors: actorsFor(principal, decision.actors) }),
+          ...(decision.actors === undefined
+            ? {}
+            : { actors: actorsFor(principal, decision.actors).map(redacted) }),
           ...(cnf && { boundTo: { ...cnf } }),
           request: requestDigest,
         },

@@ -94,6 +94,7 @@ export interface AuditFilter {
   readonly issuer?: string;
   readonly subject?: string;
   readonly kind?: string;
+  readonly outcome?: string;
   /** Milliseconds since the epoch. */
   readonly since?: number;
   readonly until?: number;

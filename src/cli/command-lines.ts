@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { AuditOptions } from './commands/audit.ts';
+import type { CopyOptions, ProveOptions } from './commands/audit-prove.ts';
+import type { VerifyOptions } from './commands/audit-verify.ts';
 import type { ExecOptions } from './commands/exec.ts';
 import type { ExplainOptions } from './commands/explain.ts';
 import type { LeasesOptions } from './commands/leases.ts';
@@ -85,8 +87,8 @@ export function addReading(program: Command, io: Io, action: Action): void {
         (await import('./commands/leases.ts')).leases(io, options, id),
       ),
     );
-  byIdentity(pageOptions(connectionOptions(program.command('audit'))))
-    .description('show events of the log')
+  const log = byIdentity(pageOptions(connectionOptions(program.command('audit'))))
+    .description('show events of the log; with --task, the story of one task')
     .option('--task <id>')
     .option('--lease <id>')
     .option('--grant <name>')
@@ -94,9 +96,46 @@ export function addReading(program: Command, io: Io, action: Action): void {
     .option('--kind <kind>', 'for instance lease.ended')
     .option('--since <instant>', 'for instance 2030-01-31T00:00:00.000Z')
     .option('--until <instant>')
+    .addOption(new Option('--outcome <outcome>').choices(['revoked', 'denied', 'expired', 'never-minted']))
     .addOption(new Option('--order <order>').choices(['oldest', 'newest']))
     .action(
       action(async (options: AuditOptions) => (await import('./commands/audit.ts')).audit(io, options)),
+    );
+  addProving(log, io, action);
+}
+
+/** What anybody can do who wants proof. */
+function addProving(log: Command, io: Io, action: Action): void {
+  connectionOptions(log.command('verify'))
+    .description(
+      'verify the log, a copy or an export of it, or a receipt; exit code 1 when anything is wrong',
+    )
+    .argument('[source]', "a broker's URL (or HALLPASS_URL), the folder of a copy, an export, or a receipt")
+    .option('--key <key>', 'trust this verifier key, or those in this file; may be repeated', collect)
+    .option('--checkpoint <file>', 'the signed checkpoint to hold an export against')
+    .option('--archive <folder>', 'where entries lie that the log serves no more')
+    .option('--forget', 'remember nothing of this look')
+    .action(
+      action(async (options: VerifyOptions, source?: string) =>
+        (await import('./commands/audit-verify.ts')).verify(io, options, source),
+      ),
+    );
+  connectionOptions(log.command('prove'))
+    .description('print the receipt of a lease: a proof that verifies offline')
+    .argument('<lease>', 'its id')
+    .option('--kind <kind>', 'the event to prove', 'lease.issued')
+    .action(
+      action(async (options: ProveOptions, id: string) =>
+        (await import('./commands/audit-prove.ts')).prove(io, options, id),
+      ),
+    );
+  connectionOptions(log.command('copy'))
+    .description('copy the log into a folder, to verify or serve it elsewhere')
+    .argument('<folder>')
+    .action(
+      action(async (options: CopyOptions, folder: string) =>
+        (await import('./commands/audit-prove.ts')).copy(io, options, folder),
+      ),
     );
 }
 

@@ -24,8 +24,7 @@ export function connect(
     dpop,
   }: { token?: () => Promise<string>; maxAttempts?: number; dpop?: true } = {},
 ): Client {
-  const url = options.url ?? io.env.HALLPASS_URL;
-  if (!url) throw new UsageError('Cannot tell where the broker is: give --url or set HALLPASS_URL');
+  const url = urlOf(io, options);
   try {
     return createClient({
       url,
@@ -41,7 +40,15 @@ export function connect(
   }
 }
 
-function identityToken(io: Io, options: ConnectionOptions): () => Promise<string> {
+/** Where the broker is. */
+export function urlOf(io: Io, options: ConnectionOptions): string {
+  const url = options.url ?? io.env.HALLPASS_URL;
+  if (!url) throw new UsageError('Cannot tell where the broker is: give --url or set HALLPASS_URL');
+  return url;
+}
+
+/** Gives the token that proves who calls. */
+export function identityToken(io: Io, options: ConnectionOptions): () => Promise<string> {
   const { tokenCommand } = options;
   if (tokenCommand !== undefined) return () => commandToken(tokenCommand);
   const file = options.tokenFile ?? io.env.HALLPASS_TOKEN_FILE;

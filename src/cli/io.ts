@@ -8,6 +8,8 @@ export interface Io {
   err(text: string): void;
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
   readonly stdinIsTty: boolean;
+  /** Whether a person watches what goes beside the output. */
+  readonly stderrIsTty?: boolean;
   cwd(): string;
   /** All of standard input. */
   input(): Promise<string>;
@@ -25,6 +27,7 @@ export function processIo(): Io {
     out: (text) => write(process.stdout, text),
     err: (text) => write(process.stderr, text),
     stdinIsTty: process.stdin.isTTY === true,
+    stderrIsTty: process.stderr.isTTY === true,
     cwd: () => process.cwd(),
     async input() {
       let text = '';

@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Action, addReading, addRuling, addUsing } from './command-lines.ts';
 import { addDelivering } from './delivery-lines.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
@@ -10,6 +10,11 @@ export interface ProgramParts {
   readonly io: Io;
   readonly version: string;
   serve(options: { readonly config: string }): Promise<number>;
+  archive?(options: {
+    readonly config: string;
+    readonly before: number;
+    readonly folder: string;
+  }): Promise<number>;
   check(options: {
     readonly config: string;
     readonly json: boolean;
@@ -85,4 +90,23 @@ function addBroker(program: Command, parts: ProgramParts, action: Action): void 
         parts.check({ config, json: json ?? false, live: live ?? false }),
       ),
     );
+  const { archive } = parts;
+  if (archive === undefined) return;
+  program
+    .command('archive')
+    .description('move months of the audit log that are over from the store into a folder')
+    .argument('<folder>')
+    .addOption(configOption())
+    .requiredOption('--before <date>', 'months that ended before this, for instance 2030-01-01', parseDate)
+    .action(
+      action((options: { config: string; before: number }, folder: string) =>
+        archive({ ...options, folder }),
+      ),
+    );
+}
+
+function parseDate(text: string): number {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('Write a date such as 2030-01-31.');
+  return at;
 }

@@ -10,6 +10,7 @@ import type {
   LeasesQuery,
   OpenTaskRequest,
   OpenTaskResponse,
+  Receipts,
   TaskGrant,
   TaskPage,
   TasksQuery,
@@ -60,6 +61,8 @@ export interface Client {
   createTaskGrant(request: CreateTaskGrantRequest): Promise<TaskGrant>;
   readTaskGrant(id: string): Promise<TaskGrant>;
   audit(query?: AuditQuery): Promise<AuditPage>;
+  /** Proofs of what the log says of a lease. Empty until it is sequenced: within a second. */
+  receipts(leaseId: string): Promise<Receipts['receipts']>;
 }
 
 /** A client of one broker for one identity. Holds no connection of its own. */
@@ -107,5 +110,6 @@ export function createClient(options: ClientOptions): Client {
     readTaskGrant: async (id) =>
       (await get<{ task_grant: TaskGrant }>(`/v1/task-grants/${at(id)}`)).task_grant,
     audit: (query) => get('/v1/audit', query),
+    receipts: async (id) => (await get<Receipts>(`/v1/leases/${at(id)}/receipt`)).receipts,
   };
 }

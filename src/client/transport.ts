@@ -158,7 +158,7 @@ function problemOf(answer: Response, json: object | null): HallpassProblem {
   });
 }
 
-function checkedUrl({ url, allowInsecureHttp }: TransportOptions): URL {
+export function checkedUrl({ url, allowInsecureHttp }: TransportOptions): URL {
   let base: URL;
   try {
     base = new URL(url);

@@ -22,10 +22,31 @@ export interface Config {
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
   readonly access: readonly AccessRule[];
+  readonly audit: AuditConfig;
+  /** Digests of the parts of the configuration by their names, to tell what changed. Secrets are not in them. */
+  readonly parts: Readonly<Record<string, string>>;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
   /** What is allowed and not advised. */
   readonly warnings: readonly ConfigFault[];
 }
+
+export interface AuditConfig {
+  /** PEM; a secret. Null: made in the state directory. */
+  readonly logKey: string | null;
+  readonly isPublic: boolean;
+  readonly sensitiveClaims: readonly string[];
+  /** Where the log is sent. Some hold secrets. */
+  readonly exports: readonly ExportConfig[];
+  readonly witnesses: readonly { readonly url: string; readonly key: string }[];
+}
+
+/** As `createSink` of export/ wants it. Paths are absolute. */
+export type ExportConfig = { readonly name: string; readonly from: number } & (
+  | { readonly type: 'file'; readonly path: string; readonly maxBytes: number; readonly keep: number }
+  | { readonly type: 'https'; readonly url: string; readonly secret: string }
+  | { readonly type: 'syslog'; readonly host: string; readonly port: number; readonly ca: string | null }
+  | { readonly type: 'otlp'; readonly url: string; readonly authorization: string | null }
+);
 
 export interface BrokerConfig {
   /** Without a slash at its end. */

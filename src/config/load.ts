@@ -9,6 +9,7 @@ import type { AttestorKind } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
+import { auditConfig } from './audit.ts';
 import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
@@ -118,7 +119,8 @@ async function build(
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
   const keys = await expandSection(members, 'keys', loading);
-  const sections = readSections({ ...members, ...database?.value, ...keys?.value }, loading);
+  const audit = await expandSection(members, 'audit', loading);
+  const sections = readSections({ ...members, ...database?.value, ...keys?.value, ...audit?.value }, loading);
   const issuers = await loadIssuers(
     sections.issuers ?? {},
     options.attestors,
@@ -144,6 +146,7 @@ async function build(
   const shown = {
     ...members,
     ...database?.shown,
+    ...audit?.shown,
     ...keys?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
@@ -151,6 +154,7 @@ async function build(
   return {
     path: options.path,
     digest: digestJson(shown),
+    parts: partsOf(shown),
     broker,
     database: sections.database ?? null,
     keys: sections.keys === undefined ? null : keysConfig(sections.keys),
@@ -158,13 +162,28 @@ async function build(
     targets: withScopes(targets.configured, members.grants),
     grants,
     access,
+    audit: auditConfig(sections.audit, options.path),
     log: sections.log,
   };
 }
 
+/** The digest of each named thing in the maps of the file, and of each other section. */
+function partsOf(shown: Members): Readonly<Record<string, string>> {
+  const parts: Record<string, string> = {};
+  for (const [section, value] of Object.entries(shown)) {
+    if (!NAMED.has(section) || value === null || typeof value !== 'object')
+      parts[section] = digestJson(value);
+    else for (const [name, member] of Object.entries(value)) parts[`${section}.${name}`] = digestJson(member);
+  }
+  return parts;
+}
+
+/** Sections that are maps of named things. */
+const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
+
 async function expandSection(
   raw: Members,
-  name: 'database' | 'keys',
+  name: 'database' | 'keys' | 'audit',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ROLES } from '../grants/access.ts';
 import { duration } from '../grants/duration.ts';
 import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
+import { auditSchema } from './audit.ts';
 import { MAX_ENTRIES } from './limits.ts';
 
 /** How `hallpass.yaml` is written. What the kinds of issuers and targets say of themselves is in their own schemas. */
@@ -157,6 +158,7 @@ export const configSchema = z.strictObject({
     .max(MAX_ENTRIES)
     .default([])
     .meta({ description: 'Who may operate, audit and orchestrate' }),
+  audit: auditSchema.optional().meta({ description: 'The audit log' }),
   log: log.prefault({}).meta({ description: 'The log on standard output' }),
 });
 export type RawConfig = z.output<typeof configSchema>;

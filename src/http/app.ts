@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
+import type { LogVerbs } from '../broker/log.ts';
 import type { Verbs } from '../broker/verbs.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Border } from './endpoint.ts';
@@ -10,6 +11,7 @@ import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addIssuerRoutes, type PublishedIssuer } from './routes/issuer.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
+import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
@@ -26,6 +28,8 @@ export interface AppOptions {
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
+  /** The log as other people's tools read it; without it those routes are not there. */
+  readonly transparency?: LogVerbs;
   /** The broker as an issuer, where it has signing keys. */
   readonly issuer?: PublishedIssuer;
 }
@@ -42,6 +46,7 @@ export function createApp({
   metrics,
   ready,
   version,
+  transparency,
   issuer,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
@@ -63,6 +68,7 @@ export function createApp({
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
   addAuditRoutes(border);
+  if (transparency !== undefined) addLogRoutes(border, transparency);
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);

@@ -333,6 +333,7 @@ export const auditQuery = z.strictObject({
   issuer: name.optional(),
   subject: z.string().max(2048).optional(),
   kind: z.string().max(60).optional(),
+  outcome: outcome.optional().meta({ description: 'Events of leases that ended so' }),
   since: instant.optional(),
   until: instant.optional(),
   order: z.enum(['oldest', 'newest']).optional(),
@@ -346,6 +347,20 @@ export const auditEvent = z
 export const auditPage = z
   .object({ events: z.array(auditEvent), next_cursor: z.string().nullable() })
   .meta({ id: 'AuditPage' });
+
+export const receipts = z
+  .object({
+    receipts: z.array(
+      z.object({
+        kind: z.string(),
+        index: z.int().meta({ description: 'Its place in the log' }),
+        proof: z
+          .string()
+          .meta({ description: 'C2SP tlog-proof; its extra data is the event as it was logged' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Receipts' });
 
 export const health = z.object({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
 
@@ -413,6 +428,7 @@ export type TaskGrant = z.infer<typeof taskGrant>;
 export type TaskPage = z.infer<typeof taskPage>;
 export type LeasePage = z.infer<typeof leasePage>;
 export type AuditPage = z.infer<typeof auditPage>;
+export type Receipts = z.infer<typeof receipts>;
 export type TasksQuery = z.infer<typeof listTasksQuery>;
 export type LeasesQuery = z.infer<typeof listLeasesQuery>;
 export type AuditQuery = z.infer<typeof auditQuery>;

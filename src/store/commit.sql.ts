@@ -35,7 +35,7 @@ quota_use as (select * from json_to_recordset($8::json) as x(
   "unit" int, "key" text, "live" int, "total" int, "issued" int, "maxLive" int, "maxTotal" int, "maxIssuedAnHour" int)),
 event as (select row_number() over () as position, * from json_to_recordset($9::json) as x(
   "unit" int, "id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text, "target" text,
-  "issuer" text, "subject" text, "body" text)),
+  "issuer" text, "subject" text, "outcome" text, "body" text)),
 new_task_grant as (select * from json_to_recordset($10::json) as x(
   "unit" int, "id" text, "grant" text, "grantVersion" text, "cut" jsonb, "createdBy" jsonb, "createdAt" timestamptz,
   "expiresAt" timestamptz, "uses" int)),
@@ -124,9 +124,12 @@ count_task_grant as (
   insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
   from new_task_grant n join good using (unit)),
 log_event as (
-  insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
-  select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
-  from event e join good using (unit) order by e.position)
+  insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
+  select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body
+  from event e join good using (unit) order by e.position
+  returning seq, at),
+await_index as (
+  insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from log_event group by at)
 select unit, min(conflict) as conflict from refused group by unit`;
 
 export const COMMIT: Statement = { name: 'commit_group', text: TEXT };

@@ -1,3 +1,4 @@
+import { entryText } from '../audit/entry.ts';
 import { type AuditEvent, EVENT_VERSION, type NewEvent } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
 import {
@@ -327,6 +328,7 @@ function eventRecord(unit: number, event: AuditEvent): unknown {
     target: event.about.target ?? null,
     issuer: event.actor.kind === 'principal' ? event.actor.issuer : null,
     subject: event.actor.kind === 'principal' ? event.actor.subject : null,
-    body: JSON.stringify(event),
+    outcome: event.kind === 'lease.ended' ? event.data.outcome : null,
+    body: entryText(event),
   };
 }

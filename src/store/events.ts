@@ -11,6 +11,7 @@ export interface EventFilter {
   readonly issuer?: string | undefined;
   readonly subject?: string | undefined;
   readonly kind?: string | undefined;
+  readonly outcome?: string | undefined;
   /** Milliseconds since the epoch; `since` is within, `until` is not. */
   readonly since?: number | undefined;
   readonly until?: number | undefined;
@@ -39,6 +40,7 @@ export async function listEvents(
     filter.issuer === undefined ? undefined : eq(auditEvent.issuer, filter.issuer),
     filter.subject === undefined ? undefined : eq(auditEvent.subject, filter.subject),
     filter.kind === undefined ? undefined : eq(auditEvent.kind, filter.kind),
+    filter.outcome === undefined ? undefined : eq(auditEvent.outcome, filter.outcome),
     filter.since === undefined
       ? undefined
       : gte(auditEvent.at, sql`${new Date(filter.since).toISOString()}::timestamptz`),

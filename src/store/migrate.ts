@@ -41,6 +41,10 @@ export async function migrate(database: Database, directory: string): Promise<vo
 }
 
 async function createTable(database: Database): Promise<void> {
+  const there = { name: 'migration_table', text: "select to_regclass('migration') is not null as there" };
+  // A role that may not make tables uses those that are there.
+  const [found] = await database.query<{ there: boolean }>(there, []);
+  if (found?.there) return;
   try {
     await database.script(CREATE_TABLE);
   } catch {

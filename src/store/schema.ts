@@ -91,7 +91,7 @@ export const quota = pgTable('quota', {
 });
 
 export const auditEvent = pgTable('audit_event', {
-  seq: bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  seq: bigint({ mode: 'number' }).notNull(),
   id: text().notNull(),
   at: instant().notNull(),
   kind: text().notNull(),
@@ -101,6 +101,7 @@ export const auditEvent = pgTable('audit_event', {
   target: text(),
   issuer: text(),
   subject: text(),
+  outcome: text(),
   body: text().notNull(),
 });
 

@@ -12,12 +12,15 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   main: { values: ['everything'] },
   config: { values: ['grants', 'providers/provider.ts'], types: ['identity/attestor.ts'] },
   http: {
-    values: ['broker', 'http/contract.ts'],
+    // The forms of the log are the same for all who read them.
+    values: ['broker', 'http/contract.ts', 'audit'],
     types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
   },
   'http/contract.ts': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'] },
+  sequencer: { values: ['store', 'audit'] },
+  export: { values: ['store', 'audit'] },
   broker: { values: ['store', 'grants', 'audit'], types: ['identity/attestor.ts', 'providers/provider.ts'] },
   issuer: { values: ['store'] },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
@@ -32,7 +35,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'providers/*': { values: ['providers/provider.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
-  cli: { values: ['client'], types: ['http/contract.ts'] },
+  cli: { values: ['client', 'audit'], types: ['http/contract.ts'] },
   console: { values: ['client'] },
 };
 
@@ -42,7 +45,15 @@ interface Arrows {
 }
 
 /** The executable, and what it loads when a command needs it. */
-const COMPOSITION = new Set(['kit.ts', 'main.ts', 'serve.ts', 'check.ts', 'check-live.ts', 'kinds.ts']);
+const COMPOSITION = new Set([
+  'kit.ts',
+  'main.ts',
+  'serve.ts',
+  'check.ts',
+  'check-live.ts',
+  'archive.ts',
+  'kinds.ts',
+]);
 
 const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
 
@@ -66,8 +77,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],
-  pino: ['main', 'http', 'broker', 'reaper', 'cli'],
-  'prom-client': ['main', 'http', 'broker', 'reaper'],
+  pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'export', 'cli'],
+  'prom-client': ['main', 'http', 'broker', 'reaper', 'export'],
   undici: ['leaves', 'identity/*'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],

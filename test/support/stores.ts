@@ -40,7 +40,7 @@ export async function postgresStore(): Promise<
       readonly ok: true;
       readonly server: PostgresServer;
       readonly store: StoreUnderTest;
-      freshUrl(): Promise<string>;
+      freshUrl(template?: string): Promise<string>;
     }
   | { readonly ok: false; readonly reason: string }
 > {

@@ -1,0 +1,219 @@
+import { z } from 'zod';
+import { EVENT_VERSION, type EventBody, type EventKind } from './event.ts';
+
+/** The events as a schema, for those who read the log: each kind with what it means and what it holds. */
+
+const instant = z.iso.datetime({ precision: 3 });
+const json = z.json();
+const names = z.array(z.string());
+const proof = z.strictObject({ method: z.string(), evidence: z.string() });
+const reason = z.enum([
+  'completed',
+  'expired',
+  'heartbeat-missed',
+  'mint-failed',
+  'abandoned',
+  'revoked',
+  'killed',
+  'withdrawn',
+]);
+
+type DataOf<Kind extends EventKind> = Extract<EventBody, { readonly kind: Kind }>['data'];
+
+/** A schema for each member, those that may be absent included. */
+type ShapeOf<Kind extends EventKind> = { readonly [Member in keyof Required<DataOf<Kind>>]: z.ZodType };
+
+/** Every kind of event. The compiler holds it against the union: a kind or a member that is missing is a fault. */
+export const EVENTS: {
+  readonly [Kind in EventKind]: {
+    readonly meaning: string;
+    readonly data: z.ZodType<DataOf<Kind>> & { readonly shape: ShapeOf<Kind> };
+  };
+} = {
+  'broker.started': {
+    meaning: 'A broker began to serve, with this configuration',
+    data: z.strictObject({ configuration: z.string(), version: z.string() }),
+  },
+  'configuration.loaded': {
+    meaning: 'The configuration is another than before: the names of what was added, changed and removed',
+    data: z.strictObject({
+      digest: z.string(),
+      before: z.string().nullable(),
+      added: names,
+      changed: names,
+      removed: names,
+    }),
+  },
+  'log.key-added': {
+    meaning: 'A key began to sign the log: its verifier key',
+    data: z.strictObject({ key: z.string() }),
+  },
+  'request.refused': {
+    meaning: 'A request was refused: the true reason, and the hash of what was presented',
+    data: z.strictObject({
+      request: z.string(),
+      reason: z.string(),
+      detail: z.string(),
+      evidence: z.string().nullable(),
+    }),
+  },
+  'task.opened': {
+    meaning:
+      "A task was opened: what was asked, the grant's version that allowed it, and the claims it rested on",
+    data: z.strictObject({
+      name: z.string(),
+      purpose: z.string().nullable(),
+      parameters: json,
+      grantVersion: z.string(),
+      taskGrant: z.string().nullable(),
+      claims: json,
+      proof,
+      actors: z.exactOptional(
+        z.array(
+          z.strictObject({ issuer: z.string(), subject: z.string(), claims: json, proof: proof.nullable() }),
+        ),
+      ),
+      boundTo: z.exactOptional(json),
+      request: z.string(),
+    }),
+  },
+  'task.extended': {
+    meaning: 'More credentials were asked for by a task that is open',
+    data: z.strictObject({ credentials: json, request: z.string() }),
+  },
+  'task.heartbeat-missed': {
+    meaning: 'The runner of a task was not heard of in time',
+    data: z.strictObject({ deadline: instant }),
+  },
+  'task.ended': {
+    meaning: 'A task ended, and its leases begin to end',
+    data: z.strictObject({ reason, exitStatus: z.int().nullable() }),
+  },
+  'lease.intended': {
+    meaning: 'A credential is about to be made: written before its target is asked',
+    data: z.strictObject({
+      credential: z.string(),
+      provider: z.string(),
+      name: z.string(),
+      scope: json,
+      expiresAt: instant,
+      capAt: instant,
+    }),
+  },
+  'lease.issued': {
+    meaning: 'The target made the credential; with `sealed` it left encrypted for the key of the request',
+    data: z.strictObject({ expiresAt: instant, sealed: z.boolean() }),
+  },
+  'lease.redelivered': {
+    meaning: 'A request was repeated, and its sealed credential was given again',
+    data: z.strictObject({}),
+  },
+  'lease.mint-failed': {
+    meaning: 'The target did not make the credential, as far as is known',
+    data: z.strictObject({ code: z.string(), detail: z.string(), mayExist: z.boolean() }),
+  },
+  'lease.renewed': {
+    meaning: 'The expiry of a lease moved',
+    data: z.strictObject({ expiresAt: instant, grantVersion: z.string() }),
+  },
+  'lease.ending': {
+    meaning: 'A lease has to end; `note` are the words of whoever asked for it',
+    data: z.strictObject({ reason, note: z.exactOptional(z.string()) }),
+  },
+  'lease.end-failed': {
+    meaning: 'An attempt to end a lease failed; another follows',
+    data: z.strictObject({
+      code: z.string(),
+      detail: z.string(),
+      attempt: z.int(),
+      nextAttemptAt: instant,
+      overdue: z.boolean(),
+    }),
+  },
+  'lease.ended': {
+    meaning: 'A lease ended, truthfully, with what the target confirmed',
+    data: z.strictObject({
+      outcome: z.enum(['revoked', 'denied', 'expired', 'never-minted']),
+      reason,
+      evidence: json,
+    }),
+  },
+  'orphan.found': {
+    meaning: 'A credential of ours was found at a target without a live lease',
+    data: z.strictObject({ name: z.string(), why: z.enum(['no-lease', 'lease-ended']) }),
+  },
+  'orphan.ended': {
+    meaning: 'Such a credential was ended',
+    data: z.strictObject({ name: z.string(), evidence: json }),
+  },
+  'task-grant.created': {
+    meaning: 'A grant was cut down to single runs',
+    data: z.strictObject({
+      id: z.string(),
+      grantVersion: z.string(),
+      cut: json,
+      uses: z.int(),
+      expiresAt: instant,
+    }),
+  },
+  disclosed: {
+    meaning: 'Somebody with a role read what is not his own',
+    data: z.strictObject({ what: z.string(), filter: json }),
+  },
+};
+
+const envelope = z.strictObject({
+  v: z.literal(EVENT_VERSION),
+  id: z.string().regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/),
+  at: instant,
+  kind: z.string(),
+  actor: z.discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('principal'),
+      issuer: z.string(),
+      subject: z.string(),
+      actors: z.array(z.strictObject({ issuer: z.string(), subject: z.string() })).optional(),
+    }),
+    z.strictObject({ kind: z.literal('system') }),
+  ]),
+  about: z.strictObject({
+    task: z.string().optional(),
+    lease: z.string().optional(),
+    grant: z.string().optional(),
+    target: z.string().optional(),
+  }),
+  data: z.unknown(),
+});
+
+/** What stands in the place of a member that was too long for the log. */
+const omitted = z.strictObject({
+  omitted: z.strictObject({ bytes: z.int(), sha256: z.string() }),
+});
+
+/** An event as it is logged. */
+export const eventSchema = envelope.superRefine((event, context) => {
+  const kind = Object.hasOwn(EVENTS, event.kind) ? EVENTS[event.kind as EventKind] : undefined;
+  if (kind === undefined) {
+    context.addIssue({
+      code: 'custom',
+      path: ['kind'],
+      message: `There is no kind ${JSON.stringify(event.kind)}`,
+    });
+    return;
+  }
+  const shape = Object.entries(kind.data.shape).map(([name, member]) => [name, z.union([member, omitted])]);
+  const data = z.strictObject(Object.fromEntries(shape)).safeParse(event.data);
+  for (const issue of data.error?.issues ?? [])
+    context.addIssue({ code: 'custom', path: ['data', ...issue.path], message: issue.message });
+});
+
+/** The table of all kinds, in Markdown, as README.md shows it. */
+export function eventTable(): string {
+  const rows = Object.entries(EVENTS).map(
+    ([kind, { meaning, data }]) =>
+      `| \`${kind}\` | ${meaning} | ${Object.keys(data.shape)
+        .map((name) => `\`${name}\``)
+        .join(', ')} |`,
+  );
+  return ['| kind | what it means | data |', '| --- | --- | --- |', ...rows].join('\n');
+}

@@ -1,0 +1,62 @@
+import type { Actor, AuditEvent } from '../../audit/event.ts';
+
+/** An event in a sentence, for a person who reads what happened to a task. Text from outside is not cleaned here. */
+export function sentence(event: AuditEvent): string {
+  const on = event.about.target === undefined ? '' : ` at ${event.about.target}`;
+  switch (event.kind) {
+    case 'task.opened': {
+      const { name, purpose, grantVersion, parameters } = event.data;
+      const why = purpose === null ? '' : `, for "${purpose}"`;
+      return `${who(event.actor)} opened task "${name}" by grant ${event.about.grant} (${grantVersion.slice(0, 8)})${why}, with ${JSON.stringify(parameters)}`;
+    }
+    case 'task.extended':
+      return `${who(event.actor)} asked for more: ${JSON.stringify(event.data.credentials)}`;
+    case 'task.heartbeat-missed':
+      return `the runner was not heard of by ${event.data.deadline}`;
+    case 'task.ended':
+      return `${who(event.actor)} ended the task: ${event.data.reason}${event.data.exitStatus === null ? '' : `, exit status ${event.data.exitStatus}`}`;
+    case 'lease.intended':
+      return `${short(event)} is to be made${on} as ${event.data.name}: "${event.data.credential}", until ${event.data.expiresAt}`;
+    case 'lease.issued':
+      return `${short(event)} was issued${event.data.sealed ? ', sealed' : ''}, until ${event.data.expiresAt}`;
+    case 'lease.redelivered':
+      return `${short(event)} was given again to a repeated request`;
+    case 'lease.mint-failed':
+      return `${short(event)} could not be made${on}: ${event.data.detail}${event.data.mayExist ? '; it may exist nevertheless' : ''}`;
+    case 'lease.renewed':
+      return `${who(event.actor)} renewed ${short(event)} until ${event.data.expiresAt}`;
+    case 'lease.ending':
+      return `${short(event)} begins to end: ${event.data.reason}${event.data.note === undefined ? '' : `, "${event.data.note}"`}, by ${who(event.actor)}`;
+    case 'lease.end-failed':
+      return `${short(event)} could not be ended${on} (attempt ${event.data.attempt}): ${event.data.detail}${event.data.overdue ? '; OVERDUE' : ''}`;
+    case 'lease.ended':
+      return `${short(event)} is ${event.data.outcome}: ${JSON.stringify(event.data.evidence)}`;
+    case 'request.refused':
+      return `${who(event.actor)} was refused ${event.data.request}: ${event.data.reason}: ${event.data.detail}`;
+    case 'orphan.found':
+      return `a credential ${event.data.name} was found${on} without a live lease: ${event.data.why}`;
+    case 'orphan.ended':
+      return `the credential ${event.data.name} was ended${on}`;
+    case 'task-grant.created':
+      return `${who(event.actor)} cut task grant ${event.data.id}`;
+    case 'disclosed':
+      return `${who(event.actor)} read ${event.data.what}`;
+    case 'broker.started':
+      return `the broker started, version ${event.data.version}`;
+    case 'configuration.loaded':
+      return `the configuration changed: ${[...event.data.added, ...event.data.changed, ...event.data.removed].join(', ')}`;
+    case 'log.key-added':
+      return `a key began to sign the log: ${event.data.key}`;
+    default:
+      // A newer broker may know kinds that this program does not.
+      return (event satisfies never as AuditEvent).kind;
+  }
+}
+
+function who(actor: Actor): string {
+  return actor.kind === 'system' ? 'the broker' : `${actor.subject} (${actor.issuer})`;
+}
+
+function short({ about: { lease } }: AuditEvent): string {
+  return `lease ${lease ?? '?'}`;
+}

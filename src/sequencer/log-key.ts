@@ -1,0 +1,48 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { HallpassError } from '../errors.ts';
+
+/** The file in the state directory where a key that was made here lies. */
+export const LOG_KEY_FILE = 'audit-log.key';
+
+const PEM = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
+
+/**
+ * The keys that sign the log's checkpoints, the newest first: from the configured PEM, which all replicas share; else
+ * from the state directory, where the first start makes one. More than one signs while keys change. The private key is
+ * never in the database: whoever can write there cannot sign.
+ */
+export function readLogKeys(configured: string | null, stateDirectory: string): KeyObject[] {
+  if (configured !== null) return parseKeys(configured);
+  const path = join(stateDirectory, LOG_KEY_FILE);
+  if (!existsSync(path)) makeKey(path);
+  return parseKeys(readFileSync(path, 'utf8'));
+}
+
+function parseKeys(pem: string): KeyObject[] {
+  const keys = (pem.match(PEM) ?? []).map(readKey);
+  if (keys.length > 0 && keys.every((key) => key?.asymmetricKeyType === 'ed25519'))
+    return keys as KeyObject[];
+  throw new HallpassError(
+    'config-invalid',
+    'Cannot use the key of the audit log: write Ed25519 private keys as PEM, made by "openssl genpkey -algorithm ed25519"',
+  );
+}
+
+function readKey(pem: string): KeyObject | null {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return null;
+  }
+}
+
+function makeKey(path: string): void {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  // Whole or not at all: a start that is killed here makes another at the next.
+  const half = `${path}.${process.pid}`;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  writeFileSync(half, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'w' });
+  renameSync(half, path);
+}

@@ -1,0 +1,185 @@
+import type { Logger } from 'pino';
+import { checkpointText, parseCheckpoint, signersOf } from '../audit/checkpoint.ts';
+import { type SignerKey, signNote } from '../audit/note.ts';
+import { edgeRoot, edgeTiles, growTiles } from '../audit/tile.ts';
+import { equalHashes, HASH_BYTES, type Hash, leafHash } from '../audit/tree.ts';
+import { HallpassError } from '../errors.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Database } from '../store/database.ts';
+import {
+  appendToLog,
+  claimLog,
+  type LogClaim,
+  makePartition,
+  type PendingEvent,
+  pendingEvents,
+  readLogHead,
+  readTiles,
+  releaseLog,
+} from '../store/log.ts';
+import { BATCH_GROUPS, CLAIM_MS, IDLE_MS, PARTITION_EVERY_MS, PAUSE_MS, RETRY_MS } from './limits.ts';
+
+export interface SequencerOptions {
+  readonly database: Database;
+  readonly runtime: Runtime;
+  readonly log: Logger;
+  /** The log's name, as it was opened. */
+  readonly origin: string;
+  /** Those that sign each checkpoint, the newest first. */
+  readonly signers: readonly SignerKey[];
+  /** Names this process among the replicas. */
+  readonly holder: string;
+}
+
+/**
+ * Gives committed events their indexes, grows the tree, and signs checkpoints: out of the way of requests, and one
+ * replica at a time. Nothing of it lives in memory: whoever holds the claim reads the edge of the tree, appends to it,
+ * and writes everything in one transaction that stands or falls with the fence of its claim. So a process that dies
+ * anywhere has done all of a batch or nothing of it, and one that is overtaken writes nothing.
+ */
+export interface Sequencer {
+  /** Sequences one batch; answers how many events that were. 0: there are none, or another replica is at it. */
+  tick(): Promise<number>;
+  /** Goes on until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Sequences what waits, as a process does that stops. What fails is the next one's. */
+  drain(): Promise<void>;
+}
+
+export function createSequencer(options: SequencerOptions): Sequencer {
+  const { database, runtime, log, holder } = options;
+  /** The furthest that this process has seen the log, to notice when it goes back. */
+  let seen: { readonly size: number; readonly root: Hash } | null = null;
+  let partitionedAt = Number.NEGATIVE_INFINITY;
+
+  async function tick(): Promise<number> {
+    if (!(await readLogHead(database))?.waiting) return 0;
+    const before = seen;
+    const now = runtime.now();
+    const claim = await claimLog(database, holder, now, CLAIM_MS);
+    if (claim === null) return 0;
+    // Read after the claim: whatever an earlier holder wrote is in it, and what he has yet to write will fail.
+    const events = await pendingEvents(database, BATCH_GROUPS);
+    if (events.length === 0) return 0;
+    refuseGoingBack(claim, before);
+    const edge = await readEdge(claim);
+    const size = claim.size + events.length;
+    const tiles = growTiles(claim.size, edge, events.map(hashOf));
+    for (const { level, hashes } of tiles) edge.set(level, hashes);
+    const root = edgeRoot(size, edge);
+    // Nobody sees the signature before the commit: a batch that is lost was never promised.
+    const checkpoint = signNote(checkpointText({ origin: options.origin, size, root }), options.signers);
+    const heldUntil = runtime.now() + CLAIM_MS;
+    if (!(await appendToLog(database, { claim, size, root, checkpoint, heldUntil, events, tiles }))) return 0;
+    seen = { size, root };
+    return events.length;
+  }
+
+  /** The tiles that the tree goes on with, when they are what the last checkpoint was signed for. */
+  async function readEdge(claim: LogClaim): Promise<Map<number, Uint8Array>> {
+    const wanted = new Map(edgeTiles(claim.size).map((tile) => [tile.level, tile]));
+    const tiles = await readTiles(database, [...wanted.values()]);
+    // A tile that is longer was written by whoever overtook us: then the write to come fails.
+    const edge = new Map(
+      tiles.map(({ level, hashes }) => [
+        level,
+        hashes.subarray(0, (wanted.get(level)?.width ?? 0) * HASH_BYTES),
+      ]),
+    );
+    const fault = edgeFault(claim, edge, options);
+    if (fault !== null) throw tampered(fault);
+    return edge;
+  }
+
+  async function partition(): Promise<void> {
+    const now = runtime.now();
+    if (Math.abs(now - partitionedAt) < PARTITION_EVERY_MS) return;
+    partitionedAt = now;
+    await preparePartitions(database, now, log);
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      let waitMs = IDLE_MS;
+      try {
+        await partition();
+        if ((await tick()) > 0) waitMs = PAUSE_MS;
+      } catch (error) {
+        waitMs = RETRY_MS;
+        log.error(
+          { err: error },
+          'cannot sequence the audit log: its events wait, and it will be tried again',
+        );
+      }
+      await runtime.sleep(waitMs, signal).catch(() => {});
+    }
+  }
+
+  async function drain(): Promise<void> {
+    try {
+      while ((await tick()) > 0);
+      // Whoever comes next need not wait for the claim to run out.
+      await releaseLog(database, holder);
+    } catch (error) {
+      log.warn({ err: error }, 'events of the audit log wait for the next start');
+    }
+  }
+
+  return { tick, run, drain };
+}
+
+/** Makes the partitions of this month and the next. Without them events are kept in the default one. */
+export async function preparePartitions(database: Database, now: number, log: Logger): Promise<void> {
+  const date = new Date(now);
+  for (const at of [now, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1)]) {
+    try {
+      await makePartition(database, at);
+    } catch (error) {
+      log.warn({ err: error }, 'cannot make a partition of the audit log: its events go to the default one');
+    }
+  }
+}
+
+function hashOf({ body, seq }: PendingEvent): Hash {
+  if (body === null) throw tampered(`event ${seq} was removed before it had its index`);
+  return leafHash(Buffer.from(body));
+}
+
+/** Why the stored tree is not the one that was signed last; null when it is. */
+function edgeFault(
+  { size, root, checkpoint }: LogClaim,
+  edge: ReadonlyMap<number, Uint8Array>,
+  { origin, signers }: SequencerOptions,
+): string | null {
+  try {
+    if (!equalHashes(edgeRoot(size, edge), root)) return 'its tiles do not give its root';
+  } catch (error) {
+    return error instanceof RangeError ? error.message : String(error);
+  }
+  if (checkpoint === null) return size === 0 ? null : 'its checkpoint is missing';
+  const signed = parseCheckpoint(checkpoint);
+  if (!signed.ok) return `its checkpoint cannot be read: ${signed.error}`;
+  if (signed.value.origin !== origin) return 'its checkpoint is of another log';
+  if (signed.value.size !== size || !equalHashes(signed.value.root, root))
+    return 'its head is not what was signed';
+  const good = signersOf(
+    signed.value,
+    signers.map(({ verifier }) => verifier),
+  );
+  // A key that was taken out of service is not ours to check with: verifiers know it.
+  return good.ok || /no key/.test(good.error) ? null : good.error;
+}
+
+function refuseGoingBack(claim: LogClaim, seen: { readonly size: number; readonly root: Hash } | null): void {
+  if (seen === null || claim.size > seen.size) return;
+  if (claim.size < seen.size) throw tampered(`it went back from ${seen.size} to ${claim.size} entries`);
+  if (!equalHashes(claim.root, seen.root)) throw tampered(`its root at ${seen.size} entries is another`);
+}
+
+/** Signing on would hide it, or fork the log: verifiers hold the checkpoints that show which is true. */
+function tampered(what: string): HallpassError {
+  return new HallpassError(
+    'store-conflict',
+    `Cannot go on with the audit log: ${what}; somebody changed the store, compare it with a copy by "hallpass audit verify"`,
+  );
+}

@@ -1,0 +1,68 @@
+import type { Database } from './database.ts';
+
+/** Makes the cursor of a sink at entry `from`, unless there is one. */
+export async function openSink(database: Database, name: string, from: number): Promise<void> {
+  await database.query(
+    {
+      name: 'open_sink',
+      text: 'insert into log_sink (name, next_index, fence) values ($1, $2, 0) on conflict do nothing',
+    },
+    [name, from],
+  );
+}
+
+export interface SinkClaim {
+  /** The next entry that it is to get. */
+  readonly next: number;
+  readonly fence: string;
+}
+
+/** Takes or keeps the right to deliver to a sink; null while another process holds it. Instants are milliseconds since the epoch. */
+export async function claimSink(
+  database: Database,
+  name: string,
+  holder: string,
+  now: number,
+  forMs: number,
+): Promise<SinkClaim | null> {
+  const instant = (ms: number) => new Date(ms).toISOString();
+  const [row] = await database.query<{ next: string; fence: string }>(
+    {
+      name: 'claim_sink',
+      text: `
+        update log_sink set holder = $2, held_until = $4,
+          fence = case when holder = $2 and held_until > $3 then fence else fence + 1 end
+        where name = $1 and (holder = $2 or holder is null or held_until <= $3 or held_until > $5)
+        returning next_index::text as next, fence::text`,
+    },
+    [name, holder, instant(now), instant(now + forMs), instant(now + 10 * forMs)],
+  );
+  return row === undefined ? null : { next: Number(row.next), fence: row.fence };
+}
+
+/** Moves the cursor; nothing happens when the claim is another's by now. */
+export async function advanceSink(
+  database: Database,
+  name: string,
+  fence: string,
+  next: number,
+): Promise<void> {
+  await database.query(
+    { name: 'advance_sink', text: 'update log_sink set next_index = $3 where name = $1 and fence = $2' },
+    [name, fence, next],
+  );
+}
+
+/** How many entries each sink has yet to get. */
+export async function sinkLag(
+  database: Database,
+): Promise<{ readonly name: string; readonly lag: number }[]> {
+  const rows = await database.query<{ name: string; lag: string }>(
+    {
+      name: 'sink_lag',
+      text: 'select s.name, greatest(h.size - s.next_index, 0)::text as lag from log_sink s, log_head h',
+    },
+    [],
+  );
+  return rows.map(({ name, lag }) => ({ name, lag: Number(lag) }));
+}

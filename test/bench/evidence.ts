@@ -1,0 +1,155 @@
+import { parseArgs } from 'node:util';
+import type { tilePath } from '../../src/audit/tile.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import type { Broker } from '../../src/broker/broker.ts';
+import { createLogVerbs } from '../../src/broker/log.ts';
+import { systemRuntime } from '../../src/runtime.ts';
+import { preparePartitions } from '../../src/sequencer/sequencer.ts';
+import { createCommitter } from '../../src/store/commit.ts';
+import type { Database } from '../../src/store/database.ts';
+import { openTestLog, silent } from '../support/log.ts';
+import { leaseRow, taskRow } from '../support/rows.ts';
+import { embeddedStore, postgresStore } from '../support/stores.ts';
+
+/** What the log costs, and how fast it is made and verified: `npx tsx test/bench/evidence.ts [--events 50000] [--json]`. */
+const { values: options } = parseArgs({
+  options: { events: { type: 'string', default: '50000' }, json: { type: 'boolean', default: false } },
+});
+const EVENTS = Number(options.events);
+
+/** Commits under way at once. */
+const CONCURRENCY = 512;
+
+const postgres = await postgresStore();
+const store = postgres.ok ? postgres.store : await embeddedStore();
+const figures: Record<string, number | string> = { store: store.name, events: EVENTS };
+
+await measure(async (database) => {
+  const alone = await issueLeases(database, EVENTS / 2);
+  figures['hot path: events committed a second, nobody sequences'] = rate(EVENTS, alone);
+
+  const { sequence, signer } = await openTestLog(database, systemRuntime);
+  const sequenced = await timed(sequence);
+  figures['events sequenced a second'] = rate(EVENTS, sequenced);
+
+  const { tile, checkpoint } = createLogVerbs({ database } as Broker, true);
+  const source = {
+    hasHashes: true,
+    checkpoint: async () => (await checkpoint()) ?? '',
+    async tile(wanted: Parameters<typeof tilePath>[0]) {
+      const content = await tile(null, wanted);
+      return content.ok ? content.value : null;
+    },
+  };
+  const verifying = await timed(async () => {
+    const { findings } = await verifyLog(source, { trusted: [signer.verifier], seen: [] });
+    if (findings.length > 0) throw new Error(JSON.stringify(findings));
+  });
+  figures['events verified a second, read from the store'] = rate(EVENTS, verifying);
+  figures['bytes of an event on disk, with its indexes, its leaf and its hashes'] = Math.round(
+    (await sizeOf(database)) / EVENTS,
+  );
+});
+
+await measure(async (database) => {
+  const { sequencer } = await openTestLog(database, systemRuntime);
+  const stop = new AbortController();
+  const running = sequencer.run(stop.signal);
+  const busy = await issueLeases(database, EVENTS / 2);
+  const [lag] = await database.query<{ count: string }>(
+    {
+      name: 'lag',
+      text: 'select count(*)::text as count from audit_event e where not exists (select from log_leaf l where l.seq = e.seq)',
+    },
+    [],
+  );
+  stop.abort();
+  await running;
+  figures['hot path: events committed a second, while sequencing'] = rate(EVENTS, busy);
+  figures['events without an index at the end of that'] = Number(lag?.count);
+});
+
+await store.stop();
+if (options.json) process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
+else
+  for (const [name, figure] of Object.entries(figures))
+    console.log(`${String(figure).padStart(14)}  ${name}`);
+
+async function measure(run: (database: Database) => Promise<void>): Promise<void> {
+  const database = await store.open();
+  await preparePartitions(database, systemRuntime.now(), silent);
+  await run(database);
+  await database.close();
+}
+
+/** Commits as issuing does: a task with its lease and the two events that say so. */
+async function issueLeases(database: Database, count: number): Promise<number> {
+  const committer = createCommitter(database, systemRuntime);
+  let left = Math.floor(count);
+  const issue = async () => {
+    while (left-- > 0) {
+      const task = taskRow(systemRuntime);
+      const lease = leaseRow(systemRuntime, task);
+      const about = { task: task.id, lease: lease.id, grant: task.grant, target: lease.target };
+      const { principal, name, purpose, parameters, grantVersion } = task;
+      const result = await committer.commit({
+        newTask: task,
+        newLeases: [lease],
+        events: [
+          {
+            kind: 'task.opened',
+            actor: { kind: 'principal', issuer: task.issuer, subject: task.subject },
+            about: { task: task.id, grant: task.grant },
+            data: {
+              name,
+              purpose,
+              parameters,
+              grantVersion,
+              taskGrant: null,
+              claims: principal.claims,
+              proof: { method: 'oidc', evidence: principal.proof.evidenceHash },
+              request: task.requestDigest,
+            },
+          },
+          {
+            kind: 'lease.intended',
+            actor: { kind: 'system' },
+            about,
+            data: {
+              credential: lease.credential,
+              provider: lease.provider,
+              name: lease.name,
+              scope: lease.scope,
+              expiresAt: new Date(lease.expiresAt).toISOString(),
+              capAt: new Date(lease.capAt).toISOString(),
+            },
+          },
+        ],
+      });
+      if (!result.ok) throw new Error(result.error);
+    }
+  };
+  return timed(() => Promise.all(Array.from({ length: CONCURRENCY }, issue)));
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const from = process.hrtime.bigint();
+  await work();
+  return Number(process.hrtime.bigint() - from) / 1e9;
+}
+
+function rate(count: number, seconds: number): number {
+  return Math.round(count / seconds);
+}
+
+async function sizeOf(database: Database): Promise<number> {
+  const [row] = await database.query<{ bytes: string }>(
+    {
+      name: 'sizes',
+      text: `select sum(pg_total_relation_size(c.oid))::text as bytes from pg_class c
+        where c.relkind = 'r' and (c.relname like 'audit\\_event%' or c.relname in ('log_leaf', 'log_tile'))`,
+    },
+    [],
+  );
+  return Number(row?.bytes);
+}

@@ -1,0 +1,113 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { parseVerifierKey } from '../../src/audit/note.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import type { Broker } from '../../src/broker/broker.ts';
+import { createLogVerbs } from '../../src/broker/log.ts';
+import { LOG_KEY_FILE, readLogKeys } from '../../src/sequencer/log-key.ts';
+import { startSequencer } from '../../src/sequencer/start.ts';
+import { createCommitter } from '../../src/store/commit.ts';
+import type { Database } from '../../src/store/database.ts';
+import { logKeys, readLogHead } from '../../src/store/log.ts';
+import { silent } from '../support/log.ts';
+import { createTestRuntime } from '../support/runtime.ts';
+import { anyStore } from '../support/stores.ts';
+
+const store = await anyStore();
+let database: Database;
+let folder: string;
+
+beforeEach(async () => {
+  database = await store.open();
+  folder = mkdtempSync(join(tmpdir(), 'hallpass-log-key-'));
+});
+afterEach(async () => {
+  rmSync(folder, { recursive: true });
+  await database.close();
+});
+afterAll(() => store.stop());
+
+const pem = () =>
+  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+function start(logKey: string | null, stateDirectory = folder) {
+  const runtime = createTestRuntime();
+  const committer = createCommitter(database, runtime);
+  return startSequencer(
+    { database, runtime, log: silent, committer },
+    { url: 'https://broker.example/', logKey, stateDirectory },
+  );
+}
+
+async function verify(keys: readonly string[], seen: { size: number; root: Uint8Array }[] = []) {
+  const log = createLogVerbs({ database } as Broker, true);
+  return verifyLog(
+    {
+      hasHashes: true,
+      checkpoint: async () => (await log.checkpoint()) ?? '',
+      async tile(tile) {
+        const content = await log.tile(null, tile);
+        return content.ok ? content.value : null;
+      },
+    },
+    { trusted: keys.map((key) => parseVerifierKey(key)!), seen },
+  );
+}
+
+test('startSequencer: the first start makes a key that its owner alone can read, and the store has nothing of it', async () => {
+  const sequencer = await start(null);
+  await sequencer!.drain();
+  const path = join(folder, LOG_KEY_FILE);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const [key = ''] = await logKeys(database);
+  expect(parseVerifierKey(key)?.name).toBe('broker.example/audit/log');
+  expect((await verify([key])).findings).toEqual([]);
+  const secret = readFileSync(path, 'utf8').split('\n')[1]!;
+  for (const table of ['log_head', 'log_key', 'audit_event', 'configuration']) {
+    const text = `select coalesce(string_agg(t::text, ' '), '') as all from ${table} t`;
+    const [row] = await database.query<{ all: string }>({ name: `all_${table}`, text }, []);
+    expect(row!.all).not.toContain(secret);
+  }
+  // The same key again at the next start, and no word about it.
+  const size = (await readLogHead(database))!.size;
+  await (await start(null))!.drain();
+  expect((await readLogHead(database))!.size).toBe(size);
+});
+
+test('startSequencer: a replica without the key leaves the log to those that have it', async () => {
+  await start(null);
+  const elsewhere = mkdtempSync(join(tmpdir(), 'hallpass-log-key-'));
+  expect(await start(null, elsewhere)).toBeNull();
+  expect(await logKeys(database)).toHaveLength(1);
+  rmSync(elsewhere, { recursive: true });
+});
+
+test('startSequencer: keys change while both sign, and whoever trusted the old one learns of the new one', async () => {
+  const [old, next] = [pem(), pem()];
+  await (await start(old))!.drain();
+  const [oldKey = ''] = await logKeys(database);
+  await (await start(`${next}${old}`))!.drain();
+  const both = await verify([oldKey]);
+  expect(both.findings).toEqual([]);
+  expect(both.announced).toHaveLength(2);
+  const head = (await readLogHead(database))!;
+  await (await start(next))!.drain();
+  await createCommitter(database, createTestRuntime()).commit({
+    events: [{ kind: 'disclosed', actor: { kind: 'system' }, about: {}, data: { what: 'x', filter: {} } }],
+  });
+  await (await start(next))!.drain();
+  // The new key alone signs by now. Whoever looked while both did goes on; a stranger with the old key does not.
+  expect((await verify([oldKey], [{ size: head.size, root: head.root }])).findings).toEqual([]);
+  expect((await verify([oldKey])).findings).toHaveLength(1);
+});
+
+test('readLogKeys: refuses what is no Ed25519 key, and does not repeat it', () => {
+  const rsa = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+  for (const text of ['', 'hunter2', rsa, pem().replace('M', '!')])
+    expect(() => readLogKeys(text, folder)).toThrow(/^Cannot use the key of the audit log: write Ed25519/);
+});

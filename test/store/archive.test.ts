@@ -1,0 +1,173 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeEach, expect, test } from 'vitest';
+import { archiveLog } from '../../src/archive.ts';
+import { type LogSource, verifyLog } from '../../src/audit/verify.ts';
+import { folderSource, liveSource } from '../../src/cli/log/sources.ts';
+import { createLogReader } from '../../src/client/log.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { makePartition, readLogHead } from '../../src/store/log.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { logWorld } from '../audit/world.ts';
+import { embeddedStore, MIGRATIONS, postgresStore } from '../support/stores.ts';
+
+const postgres = await postgresStore();
+const store = postgres.ok ? postgres.store : await embeddedStore();
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hallpass-archive-'));
+});
+afterAll(async () => {
+  await store.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** 300 events in March, and 300 in April. */
+async function twoMonths(database: Database) {
+  const world = await logWorld(database);
+  await makePartition(database, world.runtime.now());
+  await makePartition(database, Date.parse('2026-04-15'));
+  await world.live(50);
+  await world.sequence();
+  world.runtime.jump(40 * 86_400_000);
+  await world.live(50);
+  await world.sequence();
+  const serve = (archive: LogSource | null) =>
+    liveSource(createLogReader({ url: 'http://127.0.0.1:1', token: null, fetch: world.fetchLog }), archive);
+  const verify = (source: LogSource) => verifyLog(source, { trusted: [world.signer.verifier], seen: [] });
+  return { ...world, serve, verify };
+}
+
+async function partitions(database: Database): Promise<string[]> {
+  const rows = await database.query<{ name: string }>(
+    {
+      name: 'partitions',
+      text: `select c.relname::text as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'audit_event'::regclass order by 1`,
+    },
+    [],
+  );
+  return rows.map(({ name }) => name);
+}
+
+test('audit_event_month: events lie in the partition of their month, and each refuses to change', async () => {
+  const database = await store.open();
+  await twoMonths(database);
+  expect(await partitions(database)).toEqual([
+    'audit_event_2026_03',
+    'audit_event_2026_04',
+    'audit_event_default',
+  ]);
+  const count = async (table: string) =>
+    (
+      await database.query<{ n: number }>(
+        { name: `n_${table}`, text: `select count(*)::int as n from ${table}` },
+        [],
+      )
+    )[0]?.n;
+  expect([
+    await count('audit_event_2026_03'),
+    await count('audit_event_2026_04'),
+    await count('audit_event_default'),
+  ]).toEqual([300, 300, 0]);
+  for (const text of [
+    "update audit_event_2026_03 set body = ''",
+    'delete from audit_event_2026_03',
+    'truncate audit_event_2026_03',
+    'truncate audit_event_default',
+    'delete from log_leaf',
+  ])
+    await expect(database.query({ name: text.slice(0, 50), text }, []), text).rejects.toThrow('append-only');
+  await database.close();
+});
+
+test('archiveLog: a month that is over moves to a folder, and the log verifies with the folder and without', async () => {
+  const database = await store.open();
+  const world = await twoMonths(database);
+  expect(await archiveLog(database, Date.parse('2026-03-31'), folder)).toEqual([
+    'No month of the log ended before then',
+  ]);
+  expect(await archiveLog(database, Date.parse('2026-04-01'), folder)).toEqual([
+    `audit_event_2026_03: entries up to 512 lie in ${folder}`,
+  ]);
+  expect(await partitions(database)).toEqual(['audit_event_2026_04', 'audit_event_default']);
+  expect((await readLogHead(database))?.minimumIndex).toBe(512);
+  expect(readdirSync(join(folder, 'tile', 'entries')).sort()).toEqual(['000', '001']);
+  expect(await world.verify(world.serve(null))).toMatchObject({ findings: [], unread: 512 });
+  expect(await world.verify(world.serve(folderSource(folder)))).toMatchObject({ findings: [], unread: 0 });
+  // The log goes on.
+  await world.hallpass.broker.committer.commit({
+    events: [{ kind: 'disclosed', actor: { kind: 'system' }, about: {}, data: { what: 'x', filter: {} } }],
+  });
+  expect(await world.sequence()).toBe(1);
+  expect(await world.verify(world.serve(folderSource(folder)))).toMatchObject({ findings: [], unread: 0 });
+  await database.close();
+});
+
+test('archiveLog: refuses a month that is not sequenced, and an entry that was changed', async () => {
+  const database = await store.open();
+  const world = await twoMonths(database);
+  const before = Date.parse('2026-05-01');
+  await world.tamper(
+    "update audit_event set body = body || ' ' where seq = (select seq from log_leaf where index = 3)",
+  );
+  await expect(archiveLog(database, before, folder)).rejects.toThrow('Cannot archive entry 3');
+  await world.tamper(
+    'update audit_event set body = rtrim(body) where seq = (select seq from log_leaf where index = 3)',
+  );
+  await archiveLog(database, Date.parse('2026-04-01'), folder);
+  await expect(archiveLog(database, before, folder)).rejects.toThrow('its last bundle is not full yet');
+  await database.close();
+});
+
+test('postgres-grants.sql: the role can do all that a broker does, and cannot change what is logged', async (ctx) => {
+  if (!postgres.ok) return ctx.skip(postgres.reason);
+  const owner = await postgres.freshUrl('migrated');
+  const script = join(import.meta.dirname, '../../deploy/postgres-grants.sql');
+  try {
+    await promisify(execFile)('psql', [owner, '--quiet', '--set', 'broker=least_broker', '--file', script]);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      return ctx.skip('needs psql (Debian postgresql-client)');
+    throw error;
+  }
+  const database = await asRole(owner, 'least_broker');
+  await migrate(database, MIGRATIONS);
+  const world = await logWorld(database);
+  await makePartition(database, world.runtime.now());
+  await world.live(2);
+  expect(await world.sequence()).toBe(12);
+  for (const text of [
+    "update audit_event set body = ''",
+    'delete from audit_event',
+    'truncate audit_event',
+    'drop table audit_event_2026_03',
+    'delete from audit_event_2026_03',
+    'alter table audit_event disable trigger all',
+    'update log_leaf set seq = 1',
+    'delete from log_tile',
+    'delete from log_head',
+    'update log_key set key = key',
+    'create table x (i int)',
+  ])
+    await expect(database.query({ name: text.slice(0, 50), text }, []), text).rejects.toThrow(
+      /permission denied|must be owner/,
+    );
+  await database.close();
+});
+
+/** The owner's server as another role logs in to it: by a password that is made here. */
+async function asRole(owner: string, role: string): Promise<Database> {
+  const password = Buffer.from(crypto.getRandomValues(new Uint8Array(18))).toString('hex');
+  const admin = await openDatabase({ url: owner, directory: null });
+  await admin.script(`alter role ${role} password '${password}'`);
+  await admin.close();
+  const url = new URL(owner);
+  url.username = role;
+  url.password = password;
+  return openDatabase({ url: url.href, directory: null });
+}
