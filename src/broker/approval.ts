@@ -8,8 +8,8 @@ import type { Unit } from '../store/commit.ts';
 import { lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
 import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
 import { actorOf, type Broker, instant, names } from './broker.ts';
+import { evidenceOf } from './intend.ts';
 import { committed } from './lease.ts';
-import { evidenceOf } from './open.ts';
 import type { Refusal } from './refusal.ts';
 import type { Caller, OpenTask, RequestView } from './verbs.ts';
 

@@ -2,7 +2,7 @@ import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import { actorOf, type Broker } from './broker.ts';
-import { evidenceOf } from './open.ts';
+import { evidenceOf } from './intend.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller, Role } from './verbs.ts';

@@ -1,10 +1,11 @@
 import { isStorable, type Json } from '../json.ts';
+import { addCredentials } from './add-credentials.ts';
 import type { Broker } from './broker.ts';
 import { availableGrants, explain } from './explain.ts';
 import { identify } from './identify.ts';
 import { introspect } from './introspect.ts';
 import { kill, liftBlock, listBlocks, readKill } from './kill.ts';
-import { addCredentials, openTask } from './open.ts';
+import { openTask } from './open.ts';
 import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts';
 import { refuse } from './refuse.ts';
 import { renewLease } from './renew.ts';

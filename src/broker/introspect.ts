@@ -4,7 +4,7 @@ import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { authorize } from './authorize.ts';
 import type { Broker } from './broker.ts';
 import { taskOfToken } from './identify.ts';
-import { hasEnded } from './open.ts';
+import { hasEnded } from './permit.ts';
 import type { Refusal } from './refusal.ts';
 import type { Caller } from './verbs.ts';
 

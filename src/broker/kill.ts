@@ -13,7 +13,7 @@ import {
 import type { KillRow } from '../store/rows.ts';
 import { authorize } from './authorize.ts';
 import { actorOf, type Broker } from './broker.ts';
-import { evidenceOf } from './open.ts';
+import { evidenceOf } from './intend.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller, KillAsk, KillProgress } from './verbs.ts';

@@ -8,7 +8,7 @@ import { aboutLease, nameless } from './about.ts';
 import { actorOf, type Broker, instant } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS, describe } from './mint.ts';
-import { askOf, hasEnded, permit } from './open.ts';
+import { askOf, hasEnded, permit } from './permit.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { LiveTarget } from './targets.ts';

@@ -5,7 +5,7 @@ import type { TaskGrantRow } from '../store/rows.ts';
 import { readTaskGrant as readTaskGrantRow } from '../store/task-grants.ts';
 import { authorize } from './authorize.ts';
 import { actorOf, type Broker, instant } from './broker.ts';
-import { evidenceOf } from './open.ts';
+import { evidenceOf } from './intend.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller, CreateTaskGrant } from './verbs.ts';

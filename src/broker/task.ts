@@ -7,7 +7,7 @@ import { actorOf, type Broker } from './broker.ts';
 import { endTask, waitAtMost } from './end.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS } from './mint.ts';
-import { hasEnded } from './open.ts';
+import { hasEnded } from './permit.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import type { Caller } from './verbs.ts';
