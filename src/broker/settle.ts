@@ -84,8 +84,10 @@ async function settleByExpiry(
   lapsesAt: number,
   seen: { readonly [name: string]: Json },
 ): Promise<LeaseRow> {
-  if (broker.runtime.now() < lapsesAt) {
-    const waiting = changeLease(lease, { do: 'end-later', dueAt: lapsesAt, error: null });
+  // Ours may be the clock that is ahead: it is said only when it is so by any clock that a ready replica can have.
+  const certainAt = lapsesAt + broker.limits.clockToleranceMs;
+  if (broker.runtime.now() < certainAt) {
+    const waiting = changeLease(lease, { do: 'end-later', dueAt: certainAt, error: null });
     const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
     return result.ok ? committed(waiting) : lease;
   }
