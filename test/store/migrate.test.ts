@@ -42,6 +42,8 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'hallpass-migrations-'));
   made.push(directory);
   cpSync(MIGRATIONS, directory, { recursive: true });
+  // What the migrations make is told beside them, and is none of them.
+  rmSync(join(directory, 'schema.sql'));
 });
 
 /** Adds the next migration to the directory. */
