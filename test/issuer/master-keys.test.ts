@@ -40,12 +40,9 @@ test('open: refuses an envelope that was altered anywhere', async () => {
   for (let at = 0; at < sealed.length; at += 3) {
     const altered = `${sealed.slice(0, at)}${sealed[at] === 'A' ? 'B' : 'A'}${sealed.slice(at + 1)}`;
     // The last character of a part has bits that mean nothing.
-    if (
-      Buffer.from(altered.split('.').join(), 'base64url').equals(
-        Buffer.from(sealed.split('.').join(), 'base64url'),
-      )
-    )
-      continue;
+    const decoded = (text: string) =>
+      text.split('.').map((part) => Buffer.from(part, 'base64url').toString('hex'));
+    if (decoded(altered).join() === decoded(sealed).join()) continue;
     await expect(keys.open('signing key', altered)).rejects.toMatchObject({ code: 'config-invalid' });
   }
 });
