@@ -7,6 +7,8 @@ export interface Runtime {
   now(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason when that aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `then` after `ms` milliseconds, unless the function that it answers is called before. */
+  after(ms: number, then: () => void): () => void;
   /** `size` cryptographically strong random bytes. */
   randomBytes(size: number): Uint8Array;
   /** Outbound HTTP. Callers bound the body and pass a signal. */
@@ -28,6 +30,10 @@ export const systemRuntime: Runtime = {
       }, ms);
       signal?.addEventListener('abort', abort, { once: true });
     }),
+  after: (ms, then) => {
+    const timer = setTimeout(then, ms);
+    return () => clearTimeout(timer);
+  },
   randomBytes: drawBytes,
   fetch: (input, init) => globalThis.fetch(input, init),
 };
@@ -84,27 +90,21 @@ export const ID_PATTERN = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
  * Runs `work` with a signal that aborts after `timeoutMs`, or when `parent` does.
  * Rejects with code `timeout` even when `work` ignores its signal; the work itself may then still be going on.
  */
-export async function withDeadline<T>(
+export function withDeadline<T>(
   runtime: Runtime,
   timeoutMs: number,
   work: (signal: AbortSignal) => Promise<T>,
   parent?: AbortSignal,
 ): Promise<T> {
-  const controller = new AbortController();
-  const settled = new AbortController();
-  const signal = parent ? AbortSignal.any([parent, controller.signal]) : controller.signal;
-  const timer = runtime.sleep(timeoutMs, settled.signal).then(() => {
-    const error = new HallpassError('timeout', `No answer within ${timeoutMs} ms`);
-    controller.abort(error);
-    throw error;
+  return new Promise((resolve, reject) => {
+    const controller = new AbortController();
+    const signal = parent ? AbortSignal.any([parent, controller.signal]) : controller.signal;
+    const cancel = runtime.after(timeoutMs, () => {
+      const error = new HallpassError('timeout', `No answer within ${timeoutMs} ms`);
+      controller.abort(error);
+      reject(error);
+    });
+    // What throws at once is a rejection like any other.
+    new Promise<T>((settle) => settle(work(signal))).then(resolve, reject).finally(cancel);
   });
-  timer.catch(() => {});
-  try {
-    return await Promise.race([work(signal), timer]);
-  } finally {
-    settled.abort(SETTLED);
-  }
 }
-
-/** A reason that costs no stack trace: nobody sees it. */
-const SETTLED = 'settled';

@@ -1,8 +1,8 @@
 import type { Actor, EndReason, NewEvent } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
-import { leasesOfTask, readLease } from '../store/leases.ts';
+import { readLease } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
-import { readTask } from '../store/tasks.ts';
+import { readTask, readTaskAndLeases, type TaskAndLeases } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { type Broker, instant } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
@@ -17,17 +17,11 @@ export interface TaskEnd {
   /** Asked of the task as it stands; when it says no, nothing is done. */
   readonly stillHolds?: (task: TaskRow, now: number) => boolean;
   /** The task as the caller has just read it: spares reading it again, unless somebody changed it since. */
-  readonly seen?: TaskRow;
+  readonly seen?: TaskAndLeases;
   /** A lease of the task that is due, and that the caller has claimed. */
   readonly claimed?: LeaseRow;
   /** Ends nothing at a target: the leases are due at once for the reaper. */
   readonly leaveToReaper?: boolean;
-}
-
-/** A task that was ended, with its leases. */
-export interface EndedTask {
-  readonly task: TaskRow;
-  readonly leases: readonly LeaseRow[];
 }
 
 /**
@@ -36,15 +30,15 @@ export interface EndedTask {
  * when nothing was done: the task had ended, is not there, or `stillHolds` said no. Throws `store-conflict` when
  * others changed the task or its leases every time: it then stands as it was.
  */
-export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<EndedTask | null> {
+export async function endTask(broker: Broker, taskId: string, end: TaskEnd): Promise<TaskAndLeases | null> {
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
-    const task = attempt === 0 && end.seen ? end.seen : await readTask(broker.database, taskId);
-    if (task === null || task.state === 'ended') return null;
+    const found = attempt === 0 && end.seen ? end.seen : await readTaskAndLeases(broker.database, taskId);
+    if (found === null || found.task.state === 'ended') return null;
+    const { task, leases } = found;
     const now = broker.runtime.now();
     if (end.stillHolds && !end.stillHolds(task, now)) return null;
     // A kill came first, if it did: its reason stands.
     const reason = task.endReason ?? end.reason;
-    const leases = await leasesOfTask(broker.database, taskId);
     const begun = leases
       .filter(isUnended)
       .map((lease) => beginEnding(broker, lease, reason, now, holdOn(lease, end)));
@@ -111,20 +105,25 @@ export async function endLease(
  * Waits for work that goes on by itself, but no longer than a caller can be kept: its answer, or undefined when the
  * wait was over first. Its failure is the caller's while he waits, and the log's afterwards.
  */
-export async function waitAtMost<T>(broker: Broker, work: Promise<T>): Promise<T | undefined> {
-  const waited = new AbortController();
-  const limit = broker.runtime.sleep(broker.limits.endWaitMs, waited.signal).then(
-    () => undefined,
-    () => undefined,
-  );
-  work.catch((error: unknown) => {
-    if (waited.signal.aborted) broker.log.error({ err: error }, 'ending failed while nobody waited');
+export function waitAtMost<T>(broker: Broker, work: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    let waits = true;
+    const cancel = broker.runtime.after(broker.limits.endWaitMs, () => {
+      waits = false;
+      resolve(undefined);
+    });
+    work.then(
+      (answer) => {
+        cancel();
+        resolve(answer);
+      },
+      (error: unknown) => {
+        cancel();
+        if (waits) reject(error);
+        else broker.log.error({ err: error }, 'ending failed while nobody waited');
+      },
+    );
   });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    waited.abort();
-  }
 }
 
 /**

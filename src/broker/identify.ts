@@ -5,8 +5,7 @@ import type { AttestationRefusal, Attestor, Evidence, Principal } from '../ident
 import { isStorable, type Json, sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { ID_PATTERN, newId, type Runtime, withDeadline } from '../runtime.ts';
-import type { TaskRow } from '../store/rows.ts';
-import { readTask } from '../store/tasks.ts';
+import { readTaskAndLeases, type TaskAndLeases } from '../store/tasks.ts';
 import type { Broker } from './broker.ts';
 import { actedFor, withStatedActors } from './delegation.ts';
 import { BEARER, boundBy, confirm, possessionOf } from './possession.ts';
@@ -116,11 +115,12 @@ async function identifyTask(
   request: string,
   presented: Presented,
 ): Promise<Result<Caller, Refusal>> {
-  const task = await taskOfToken(broker, token);
-  if (task === null) {
+  const found = await taskOfToken(broker, token);
+  if (found === null) {
     return unauthenticated(broker, { kind: 'bearer', token }, request, 'task-token: no task has this token');
   }
-  const caller: Caller = { kind: 'task', task };
+  const { task } = found;
+  const caller: Caller = { kind: 'task', ...found };
   const no = (refusal: Refusal) => refuse(broker, caller, { task: task.id }, request, refusal);
   if (task.cnf === null && presented.proof === null && presented.scheme === 'Bearer') return ok(caller);
   const possession = await possessionOf(broker, presented, presented.inBody ? null : token);
@@ -136,10 +136,10 @@ async function identifyTask(
 }
 
 /** The task that this is the token of. */
-export async function taskOfToken(broker: Broker, token: string): Promise<TaskRow | null> {
+export async function taskOfToken(broker: Broker, token: string): Promise<TaskAndLeases | null> {
   const id = TASK_TOKEN.exec(token)?.[1];
-  const task = id !== undefined && ID_PATTERN.test(id) ? await readTask(broker.database, id) : null;
-  return task !== null && equalHashes(task.tokenHash, sha256(token)) ? task : null;
+  const found = id !== undefined && ID_PATTERN.test(id) ? await readTaskAndLeases(broker.database, id) : null;
+  return found !== null && equalHashes(found.task.tokenHash, sha256(token)) ? found : null;
 }
 
 function equalHashes(a: string, b: string): boolean {

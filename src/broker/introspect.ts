@@ -1,5 +1,4 @@
 import { ok, type Result } from '../result.ts';
-import { leasesOfTask } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { authorize } from './authorize.ts';
 import type { Broker } from './broker.ts';
@@ -17,7 +16,8 @@ export async function introspect(
   caller: Caller,
   token: string,
 ): Promise<Result<{ task: TaskRow; leases: readonly LeaseRow[] } | null, Refusal>> {
-  const task = await taskOfToken(broker, token);
+  const found = await taskOfToken(broker, token);
+  const task = found?.task ?? null;
   if (caller.kind === 'principal') {
     const permission = await authorize(broker, caller, ['operator', 'auditor'], 'token', {
       task: task?.id ?? null,
@@ -26,6 +26,5 @@ export async function introspect(
   } else if (caller.task.id !== task?.id) {
     return ok(null);
   }
-  if (task === null || hasEnded(task, broker.runtime.now())) return ok(null);
-  return ok({ task, leases: await leasesOfTask(broker.database, task.id) });
+  return ok(found === null || hasEnded(found.task, broker.runtime.now()) ? null : found);
 }

@@ -1,9 +1,9 @@
 import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
 import { listEvents } from '../store/events.ts';
-import { leasesOfTask, listLeases as listLeaseRows, readLease as readLeaseRow } from '../store/leases.ts';
+import { listLeases as listLeaseRows, readLease as readLeaseRow } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
-import { listTasks as listTaskRows, readTask as readTaskRow } from '../store/tasks.ts';
+import { listTasks as listTaskRows, readTaskAndLeases } from '../store/tasks.ts';
 import { authorize, mayRead } from './authorize.ts';
 import type { Broker } from './broker.ts';
 import type { Refusal } from './refusal.ts';
@@ -17,11 +17,10 @@ export async function readTask(
   caller: Caller,
   taskId: string,
 ): Promise<Result<{ task: TaskRow; leases: readonly LeaseRow[] }, Refusal>> {
-  const task = await readTaskRow(broker.database, taskId);
-  if (task === null || !mayRead(caller, taskId)) return notTheirs(broker, caller, taskId, 'read-task');
+  const found = await readTaskAndLeases(broker.database, taskId);
+  if (found === null || !mayRead(caller, taskId)) return notTheirs(broker, caller, taskId, 'read-task');
   const permission = await authorizeReading(broker, caller, 'task', { task: taskId });
-  if (!permission.ok) return permission;
-  return ok({ task, leases: await leasesOfTask(broker.database, taskId) });
+  return permission.ok ? ok(found) : permission;
 }
 
 /** A lease, for its task's holder, operators and auditors. */

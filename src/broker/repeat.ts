@@ -1,6 +1,6 @@
 import { ok, type Result } from '../result.ts';
-import { leasesOfTask } from '../store/leases.ts';
 import type { TaskRow } from '../store/rows.ts';
+import { leasesOfTask } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';

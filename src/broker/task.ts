@@ -1,8 +1,7 @@
 import type { About } from '../audit/event.ts';
 import { ok, type Result } from '../result.ts';
-import { leasesOfTask } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
-import { readTask } from '../store/tasks.ts';
+import { readTaskAndLeases, type TaskAndLeases } from '../store/tasks.ts';
 import { actorOf, type Broker } from './broker.ts';
 import { endTask, waitAtMost } from './end.ts';
 import { changeLease, committed } from './lease.ts';
@@ -20,16 +19,17 @@ export async function heartbeat(
 ): Promise<Result<TaskRow, Refusal>> {
   const request = 'heartbeat';
   if (caller.kind !== 'task' || caller.task.id !== taskId) return notTheirs(broker, caller, taskId, request);
-  let task: TaskRow | null = caller.task;
+  let found: TaskAndLeases | null = caller;
   for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
     const now = broker.runtime.now();
-    if (task === null || hasEnded(task, now)) {
+    if (found === null || hasEnded(found.task, now)) {
       const detail = 'The task has ended';
       return refuse(broker, caller, { task: taskId }, request, { reason: 'task-ended', detail });
     }
+    const { task } = found;
     if (task.heartbeatSeconds === null) return ok(task);
     const deadline = now + task.heartbeatSeconds * 1000;
-    const leases = (await leasesOfTask(broker.database, taskId)).filter(isKept);
+    const leases = found.leases.filter(isKept);
     const changed: TaskRow = { ...task, heartbeatDueAt: deadline };
     const result = await broker.committer.commit({
       changedTask: changed,
@@ -40,7 +40,7 @@ export async function heartbeat(
     });
     if (result.ok) return ok(committed(changed));
     if (result.error === 'blocked') return refuse(broker, caller, { task: taskId }, request, BLOCKED);
-    task = await readTask(broker.database, taskId);
+    found = await readTaskAndLeases(broker.database, taskId);
   }
   return changedMeanwhile(broker, caller, { task: taskId }, request);
 }
@@ -59,19 +59,20 @@ export async function completeTask(
   caller: Caller,
   taskId: string,
   exitStatus: number | null,
-): Promise<Result<{ task: TaskRow; leases: readonly LeaseRow[] }, Refusal>> {
+): Promise<Result<TaskAndLeases, Refusal>> {
   const allowed = caller.kind === 'task' ? caller.task.id === taskId : caller.roles.has('operator');
   if (!allowed) return notTheirs(broker, caller, taskId, 'complete-task');
   const reason = caller.kind === 'task' ? 'completed' : 'revoked';
-  const seen = caller.kind === 'task' ? { seen: caller.task } : {};
+  const seen = caller.kind === 'task' ? { seen: caller } : {};
   const work = endTask(broker, taskId, { reason, exitStatus, actor: actorOf(caller), ...seen });
   const ended = await waitAtMost(broker, work);
   if (ended) return ok(ended);
-  const task = await readTask(broker.database, taskId);
-  if (task === null) return notTheirs(broker, caller, taskId, 'complete-task');
+  const found = await readTaskAndLeases(broker.database, taskId);
+  if (found === null) return notTheirs(broker, caller, taskId, 'complete-task');
   // The wait was over before the store had it: he must not believe that it has ended.
-  if (task.state !== 'ended') return changedMeanwhile(broker, caller, { task: taskId }, 'complete-task');
-  return ok({ task, leases: await leasesOfTask(broker.database, taskId) });
+  if (found.task.state !== 'ended')
+    return changedMeanwhile(broker, caller, { task: taskId }, 'complete-task');
+  return ok(found);
 }
 
 /** The answer when others changed what the caller wants to change every time, or are still at it: he may ask again. */

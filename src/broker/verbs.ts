@@ -6,10 +6,11 @@ import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { KillRest } from '../store/kills.ts';
 import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { TaskAndLeases } from '../store/tasks.ts';
 import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 
-/** Who calls: a proven identity with its roles, or the holder of a task's token. */
+/** Who calls: a proven identity with its roles, or the holder of a task's token, with the task as it was when he showed it. */
 export type Caller =
   | {
       readonly kind: 'principal';
@@ -18,7 +19,7 @@ export type Caller =
       /** What he has proven to hold; absent: nothing. What he opens is bound to it. */
       readonly possession?: Possession;
     }
-  | { readonly kind: 'task'; readonly task: TaskRow };
+  | ({ readonly kind: 'task' } & TaskAndLeases);
 
 /** `operator` ends and explains, `auditor` reads, `orchestrator` cuts task grants. */
 export type Role = 'operator' | 'auditor' | 'orchestrator';

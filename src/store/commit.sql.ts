@@ -8,7 +8,8 @@ import type { Statement } from './database.ts';
  * $8 uses of quotas, $9 events, $10 new task grants, $11 new requests, $12 changed requests. It answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
- * the commit. A unit is refused whole. Unique keys stay the last word between replicas: a collision fails the
+ * the commit. Stored rows are named by arrays of their keys, never by a join alone: whatever the planner believes of
+ * the tables, it then looks up each key in the index, and no plan reads a table through. A unit is refused whole. Unique keys stay the last word between replicas: a collision fails the
  * statement, and the caller sends it again.
  */
 const TEXT = `
@@ -45,15 +46,16 @@ new_request as (select * from json_to_recordset($11::json) as x(
 changed_request as (select * from json_to_recordset($12::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text)),
 
+used_before as materialized (select id, used_for from used_evidence where id = any(array(select id from evidence))),
 locked_request as (
-  select id, version from approval_request where id in (select id from changed_request) order by id for update),
+  select id, version from approval_request where id = any(array(select id from changed_request)) order by id for update),
 locked_task as (
-  select id, version from task where id in (select id from changed_task) order by id for update),
+  select id, version from task where id = any(array(select id from changed_task)) order by id for update),
 locked_lease as (
   select id, version, issuer, subject, grant_name, target, task_id from lease
-  where id in (select id from changed_lease) order by id for update),
+  where id = any(array(select id from changed_lease)) order by id for update),
 locked_quota as (
-  select * from quota where key in (select key from quota_use) order by key for update),
+  select * from quota where key = any(array(select key from quota_use)) order by key for update),
 
 -- The counters as of this hour. The share of the hour before that still lies within sixty minutes counts as well.
 quota_now as (
@@ -79,9 +81,11 @@ block as (
 
 refused as (
   select e.unit, 'replayed' as conflict
-    from evidence e join used_evidence u on u.id = e.id where u.used_for <> e."usedFor"
+    from evidence e join used_before u on u.id = e.id where u.used_for <> e."usedFor"
   union all
-  select n.unit, 'repeated' from new_task n join task t on t.idempotency_key = n."idempotencyKey"
+  select n.unit, 'repeated' from new_task n
+    where n."idempotencyKey" = any(array(
+      select idempotency_key from task where idempotency_key = any(array(select "idempotencyKey" from new_task))))
   union all
   select c.unit, 'version' from changed_task c left join locked_task k on k.id = c.id
     where k.version is distinct from c.version
@@ -99,8 +103,10 @@ refused as (
     and coalesce(b.task, k.task_id) = k.task_id
     where c.state = 'active'
   union all
-  select n.unit, 'repeated' from new_request n join approval_request r on r.digest = n.digest
-    where r.state in ('pending', 'approved')
+  select n.unit, 'repeated' from new_request n
+    where n.digest = any(array(
+      select digest from approval_request
+      where digest = any(array(select digest from new_request)) and state in ('pending', 'approved')))
   union all
   select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
     where k.version is distinct from c.version
@@ -115,7 +121,7 @@ good as (select unit from unit where unit not in (select unit from refused)),
 use_evidence as (
   insert into used_evidence (id, used_for, keep_until)
   select e.id, e."usedFor", e."keepUntil" from evidence e join good using (unit)
-  where not exists (select from used_evidence u where u.id = e.id)),
+  where e.id not in (select id from used_before)),
 open_task as (
   insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
     subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at, expires_at,
@@ -128,7 +134,7 @@ change_task as (
   update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
     heartbeat_due_at = c."heartbeatDueAt", ended_at = c."endedAt", end_reason = c."endReason",
     exit_status = c."exitStatus"
-  from changed_task c join good using (unit) where t.id = c.id),
+  from changed_task c join good using (unit) where t.id = c.id and t.id = any(array(select id from changed_task))),
 intend_lease as (
   insert into lease (id, task_id, version, state, credential, grant_name, target, provider, name, issuer, subject,
     scope, counted, created_at, expires_at, cap_at, due_at)
@@ -140,14 +146,14 @@ change_lease as (
     due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
     ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
     outcome = c.outcome, evidence = c.evidence
-  from changed_lease c join good using (unit) where l.id = c.id),
+  from changed_lease c join good using (unit) where l.id = c.id and l.id = any(array(select id from changed_lease))),
 count_quota as (
   update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour, issued = n.issued + d.issued,
     issued_previous = n.issued_previous
   from (select key, sum(live) as live, sum(total) as total, sum(issued) as issued
         from quota_use join good using (unit) group by key) d
     join quota_now n using (key)
-  where q.key = d.key),
+  where q.key = d.key and q.key = any(array(select key from quota_use))),
 make_task_grant as (
   insert into task_grant (id, grant_name, grant_version, cut, created_by, created_at, expires_at, uses)
   select n.id, n."grant", n."grantVersion", n.cut, n."createdBy", n."createdAt", n."expiresAt", n.uses
@@ -164,7 +170,8 @@ ask_request as (
 change_request as (
   update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals, reason = c.reason,
     task_id = c."taskId"
-  from changed_request c join good using (unit) where r.id = c.id),
+  from changed_request c join good using (unit)
+  where r.id = c.id and r.id = any(array(select id from changed_request))),
 log_event as (
   insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
   select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body

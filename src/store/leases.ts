@@ -1,5 +1,6 @@
 import { and, asc, eq, getTableColumns, gt, lt, ne, or, type SQL, sql } from 'drizzle-orm';
 import { type Database, withUnavailable } from './database.ts';
+import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { LeaseRow } from './rows.ts';
 import { lease } from './schema.ts';
@@ -23,21 +24,14 @@ const columns = getTableColumns(lease);
 const toLease = rowReader<LeaseRow>(columns);
 
 export async function readLease(database: Database, id: string): Promise<LeaseRow | null> {
-  const [stored] = await database.query<StoredRow>(LEASE_BY_ID, [id]);
-  return stored === undefined ? null : toLease(stored);
+  const stored = await leaseById(database, id);
+  return stored === null ? null : toLease(stored);
 }
 
-const LEASE_BY_ID = { name: 'lease_by_id', text: 'select * from lease where id = $1' };
-
-export async function leasesOfTask(database: Database, taskId: string): Promise<LeaseRow[]> {
-  const stored = await database.query<StoredRow>(LEASES_OF_TASK, [taskId]);
-  return stored.map(toLease);
-}
-
-const LEASES_OF_TASK = {
-  name: 'leases_of_task',
-  text: 'select * from lease where task_id = $1 order by id',
-};
+const leaseById = createLookup<StoredRow & { readonly key: string }>({
+  name: 'lease_by_id',
+  text: 'select *, id as key from lease where id = any($1::text[])',
+});
 
 /** Leases by filters, oldest first, from after the lease `after`. */
 export async function listLeases(
@@ -123,7 +117,7 @@ const CLAIM_DUE = {
         order by due_at limit r.room for update skip locked) l)
     update lease set due_at = $4, version = version + 1,
       attempts = case when state = 'ending' then attempts + 1 else attempts end
-    from due where lease.id = due.id
+    from due where lease.id = due.id and lease.id = any(array(select id from due))
     returning lease.*`,
 };
 

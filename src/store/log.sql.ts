@@ -1,6 +1,10 @@
 import type { Statement } from './database.ts';
 
-/** The statements of the sequencer, and of those who read what it made. */
+/**
+ * The statements of the sequencer, and of those who read what it made. What they join to a growing table they look up
+ * row by row (a lateral subquery with a limit), so that no plan reads that table through, whatever the planner
+ * believes of its size.
+ */
 
 /** `$1` origin. The log is born empty; `$2` is the root of nothing. */
 export const OPEN_LOG: Statement = {
@@ -36,15 +40,16 @@ export const PENDING: Statement = {
     select p.id::text, p.at, x.seq::text, e.body
     from (select id, at, seqs from audit_pending order by id limit $1) p
     cross join lateral unnest(p.seqs) with ordinality as x (seq, position)
-    left join audit_event e on e.seq = x.seq and e.at = p.at
+    left join lateral (select body from audit_event where seq = x.seq and at = p.at limit 1) e on true
     order by p.id, x.position`,
 };
 
 export const TILES: Statement = {
   name: 'log_tiles',
   text: `
-    select t.level, t.n::text, encode(t.hashes, 'base64') as hashes
-    from unnest($1::int[], $2::bigint[]) as w (level, n) join log_tile t on t.level = w.level and t.n = w.n`,
+    select w.level, w.n::text, encode(t.hashes, 'base64') as hashes
+    from unnest($1::int[], $2::bigint[]) as w (level, n)
+    cross join lateral (select hashes from log_tile where level = w.level and n = w.n limit 1) t`,
 };
 
 /**
@@ -76,7 +81,8 @@ export const APPEND: Statement = {
 export const ENTRIES: Statement = {
   name: 'log_entries',
   text: `
-    select l.index::text, e.body from log_leaf l left join audit_event e on e.seq = l.seq and e.at = l.at
+    select l.index::text, e.body from log_leaf l
+    left join lateral (select body from audit_event where seq = l.seq and at = l.at limit 1) e on true
     where l.index >= $1 and l.index < $2 order by l.index`,
 };
 
@@ -84,6 +90,7 @@ export const ENTRIES: Statement = {
 export const LEASE_ENTRIES: Statement = {
   name: 'lease_entries',
   text: `
-    select l.index::text, e.kind, e.body from audit_event e join log_leaf l on l.seq = e.seq
+    select l.index::text, e.kind, e.body from audit_event e
+    cross join lateral (select index from log_leaf where seq = e.seq limit 1) l
     where e.lease_id = $1 order by l.index limit 1000`,
 };

@@ -1,8 +1,9 @@
 import { and, asc, eq, getTableColumns, gt, type SQL, sql } from 'drizzle-orm';
 import { type Database, withUnavailable } from './database.ts';
+import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
-import type { TaskRow } from './rows.ts';
-import { task } from './schema.ts';
+import type { LeaseRow, TaskRow } from './rows.ts';
+import { lease, task } from './schema.ts';
 
 export interface TaskFilter {
   readonly state?: TaskRow['state'] | undefined;
@@ -15,12 +16,36 @@ const columns = getTableColumns(task);
 
 const toTask = rowReader<TaskRow>(columns);
 
-export async function readTask(database: Database, id: string): Promise<TaskRow | null> {
-  const [stored] = await database.query<StoredRow>(TASK_BY_ID, [id]);
-  return stored === undefined ? null : toTask(stored);
+const toLease = rowReader<LeaseRow>(getTableColumns(lease));
+
+/** A task, with its leases in the order of their ids: both as of one instant. */
+export interface TaskAndLeases {
+  readonly task: TaskRow;
+  readonly leases: readonly LeaseRow[];
 }
 
-const TASK_BY_ID = { name: 'task_by_id', text: 'select * from task where id = $1' };
+export async function readTaskAndLeases(database: Database, id: string): Promise<TaskAndLeases | null> {
+  const found = await taskById(database, id);
+  return found === null ? null : { task: toTask(found.task), leases: found.leases.map(toLease) };
+}
+
+export async function readTask(database: Database, id: string): Promise<TaskRow | null> {
+  const found = await taskById(database, id);
+  return found === null ? null : toTask(found.task);
+}
+
+export async function leasesOfTask(database: Database, id: string): Promise<readonly LeaseRow[]> {
+  const found = await taskById(database, id);
+  return found === null ? [] : found.leases.map(toLease);
+}
+
+const taskById = createLookup<{ key: string; task: StoredRow; leases: StoredRow[] }>({
+  name: 'task_by_id',
+  text: `
+    select t.id as key, to_jsonb(t) as task,
+      (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from lease l where l.task_id = t.id) as leases
+    from task t where t.id = any($1::text[])`,
+});
 
 export async function taskByIdempotencyKey(database: Database, key: string): Promise<TaskRow | null> {
   const [stored] = await database.query<StoredRow>(TASK_BY_IDEMPOTENCY_KEY, [key]);

@@ -330,7 +330,7 @@ describe('addCredentials', () => {
       if (call === 'mint' && phase === 'after') throw new ProviderError('target-failed', 'out of memory');
     };
     const { task } = value(await hallpass.verbs.readTask(holder, taskId));
-    expect(reason(await hallpass.verbs.addCredentials({ kind: 'task', task }, taskId, ask))).toBe(
+    expect(reason(await hallpass.verbs.addCredentials({ kind: 'task', task, leases: [] }, taskId, ask))).toBe(
       'mint-failed',
     );
     expect(await stage.lease(leaseId)).toMatchObject({ state: 'active' });

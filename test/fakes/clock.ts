@@ -21,6 +21,11 @@ export function fakeClock(start = Date.UTC(2030, 0, 1)): FakeClock {
           reject(signal.reason);
         });
       }),
+    after(ms, then) {
+      const sleeper = { until: now + ms, wake: then };
+      sleepers.add(sleeper);
+      return () => void sleepers.delete(sleeper);
+    },
     randomBytes: (size) => randomBytes(size),
     fetch: () => Promise.reject(new Error('no network in this test')),
     async advance(ms) {

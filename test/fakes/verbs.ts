@@ -76,7 +76,7 @@ export class FakeVerbs implements Verbs {
     if (earlier) return ok({ ...earlier, repeated: true });
     const task = this.newTask(caller, ask);
     const token = `k${newId(this.options.runtime)}`;
-    this.callers.set(token, { kind: 'task', task });
+    this.callers.set(token, { kind: 'task', task, leases: [] });
     const seal = this.options.seal;
     const sealed = ask.publicKey !== null && seal !== undefined;
     const credentials = await this.issue(task, ask.credentials ?? ['warehouse']);

@@ -100,6 +100,12 @@ function runtimeOf(replica: Replica, owner: Owner, schedule: Schedule): Runtime 
   return {
     now: () => schedule.now() + replica.skewMs,
     sleep: (ms, signal) => heardBy(owner, () => schedule.sleep(ms, signal)),
+    after(ms, then) {
+      const cancelled = new AbortController();
+      const slept = heardBy(owner, () => schedule.sleep(ms, cancelled.signal));
+      slept.then(then, () => {});
+      return () => cancelled.abort();
+    },
     randomBytes: (size) => schedule.random.bytes(size),
     fetch: () => Promise.reject(new Error('nothing is fetched here')),
   };

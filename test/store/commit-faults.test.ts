@@ -5,8 +5,7 @@ import { HallpassError } from '../../src/errors.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { createCommitter, type Unit } from '../../src/store/commit.ts';
 import { listEvents } from '../../src/store/events.ts';
-import { leasesOfTask } from '../../src/store/leases.ts';
-import { readTask } from '../../src/store/tasks.ts';
+import { leasesOfTask, readTask } from '../../src/store/tasks.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
 

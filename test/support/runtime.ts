@@ -77,6 +77,11 @@ export function createTestRuntime(options: TestRuntimeOptions = {}): TestRuntime
         sleepers.add(sleeper);
       });
     },
+    after(ms, then) {
+      const sleeper: Sleeper = { due: elapsed + Math.max(0, ms), order: order++, wake: then };
+      sleepers.add(sleeper);
+      return () => void sleepers.delete(sleeper);
+    },
     randomBytes(size) {
       if (options.seed === undefined) return randomBytes(size);
       const chunks: Uint8Array[] = [];
