@@ -19,6 +19,14 @@ export async function loadEmpty(url: string, connections: number, seconds: numbe
   };
 }
 
+/** What lifecycles came to: opening a task, and completing it. */
+export interface Lifecycles {
+  readonly perSecond: number;
+  readonly failures: number;
+  readonly open: Load;
+  readonly complete: Load;
+}
+
 /** Opens a task and completes it, again and again, on each connection. */
 export async function loadLifecycles(
   url: string,
@@ -26,33 +34,56 @@ export async function loadLifecycles(
   grant: string,
   connections: number,
   seconds: number,
-): Promise<{
-  readonly perSecond: number;
-  readonly failures: number;
-  readonly open: Load;
-  readonly complete: Load;
-}> {
+): Promise<Lifecycles> {
+  return measure(url, token, grant, connections, async (runOne) => {
+    const deadline = performance.now() + seconds * 1000;
+    async function again(): Promise<void> {
+      while (performance.now() < deadline) await runOne();
+    }
+    await Promise.all(Array.from({ length: connections }, again));
+  });
+}
+
+/** Begins a lifecycle `perSecond` times a second, however long each takes. */
+export async function loadAtRate(
+  url: string,
+  token: string,
+  grant: string,
+  perSecond: number,
+  seconds: number,
+): Promise<Lifecycles> {
+  return measure(url, token, grant, 64, async (runOne) => {
+    const running: Promise<void>[] = [];
+    const begun = performance.now();
+    for (let n = 0; n < perSecond * seconds; n++) {
+      const wait = begun + (n * 1000) / perSecond - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      running.push(runOne());
+    }
+    await Promise.all(running);
+  });
+}
+
+async function measure(
+  url: string,
+  token: string,
+  grant: string,
+  connections: number,
+  drive: (runOne: () => Promise<void>) => Promise<void>,
+): Promise<Lifecycles> {
   const open: number[] = [];
   const complete: number[] = [];
   let failures = 0;
-  const startedAt = performance.now();
-  const deadline = startedAt + seconds * 1000;
   const { Agent, request } = await import('undici');
   const agent = new Agent({ connections, pipelining: 1 });
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   const ask = JSON.stringify({ grant, task: 'bench' });
 
-  async function post(
-    path: string,
-    body: string,
-    bearer: string | null,
-    times: number[],
-  ): Promise<string | null> {
+  async function post(path: string, body: string, bearer: string, times: number[]): Promise<string | null> {
     const before = performance.now();
     const answer = await request(`${url}${path}`, {
       method: 'POST',
       dispatcher: agent,
-      headers: bearer === null ? headers : { ...headers, authorization: `Bearer ${bearer}` },
+      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
       body,
     });
     const text = await answer.body.text();
@@ -63,15 +94,13 @@ export async function loadLifecycles(
     return null;
   }
 
-  async function runOne(): Promise<void> {
-    while (performance.now() < deadline) {
-      const opened = await post('/v1/tasks', ask, null, open);
-      if (opened === null) continue;
-      const { task, token: bearer } = JSON.parse(opened) as { task: { id: string }; token: string };
-      await post(`/v1/tasks/${task.id}/complete`, '{}', bearer, complete);
-    }
-  }
-  await Promise.all(Array.from({ length: connections }, runOne));
+  const startedAt = performance.now();
+  await drive(async () => {
+    const opened = await post('/v1/tasks', ask, token, open);
+    if (opened === null) return;
+    const { task, token: bearer } = JSON.parse(opened) as { task: { id: string }; token: string };
+    await post(`/v1/tasks/${task.id}/complete`, '{}', bearer, complete);
+  });
   const elapsed = (performance.now() - startedAt) / 1000;
   await agent.close();
   return {

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { type Load, loadEmpty, loadLifecycles } from './load.ts';
+import { type BenchWorld, buildBenchWorld, serveProcess } from './world.ts';
+
+/** What a lifecycle costs, beside the bare server and the bare target in the same run. */
+export async function measureLifecycles(
+  connections: number,
+  seconds: number,
+  progress: (text: string) => void,
+): Promise<Record<string, unknown>[]> {
+  await using world = await buildBenchWorld();
+  const token = await world.token();
+  progress('an empty route ...');
+  const empty = await measureEmpty(connections, seconds);
+  await using broker = await world.startBroker();
+  progress('issue and complete, in-process target ...');
+  await loadLifecycles(broker.url, token, 'memory', connections, 2);
+  const memory = await loadLifecycles(broker.url, token, 'memory', connections, seconds);
+  progress('issue and complete, Postgres as target ...');
+  await loadLifecycles(broker.url, token, 'postgres', connections, 2);
+  const postgres = await loadLifecycles(broker.url, token, 'postgres', connections, seconds);
+  progress('bare CREATE ROLE and DROP ROLE ...');
+  const bare = await measureBareRoles(world, connections, seconds);
+  return [
+    row('empty route', empty, ''),
+    row(
+      'issue+complete, in-process target',
+      { ...memory.open, perSecond: memory.perSecond },
+      `${percent(memory.perSecond / empty.perSecond)} of the empty route`,
+    ),
+    { what: 'bare CREATE ROLE + DROP ROLE', 'per second': Math.round(bare) },
+    row(
+      'issue+complete, Postgres target',
+      { ...postgres.open, perSecond: postgres.perSecond },
+      `${percent(postgres.perSecond / bare)} of bare roles`,
+    ),
+    { what: 'failed requests', 'per second': memory.failures + postgres.failures + empty.failures },
+  ];
+}
+
+function row(what: string, { perSecond, p50, p99 }: Load, beside: string) {
+  return {
+    what,
+    'per second': Math.round(perSecond),
+    'issue p50 ms': Math.round(p50 * 10) / 10,
+    'issue p99 ms': Math.round(p99 * 10) / 10,
+    beside,
+  };
+}
+
+async function measureEmpty(connections: number, seconds: number): Promise<Load> {
+  await using served = await serveProcess('empty.process.ts');
+  await loadEmpty(served.url, connections, 2);
+  return await loadEmpty(served.url, connections, seconds);
+}
+
+/** What the target can do at the most: the same statements, with a verifier made beforehand, and nothing around them. */
+async function measureBareRoles(
+  { postgres: server }: BenchWorld,
+  connections: number,
+  seconds: number,
+): Promise<number> {
+  const pool = new pg.Pool({ connectionString: server.adminUrl, max: connections });
+  const verifier = await verifierOf(pool);
+  const startedAt = performance.now();
+  const deadline = startedAt + seconds * 1000;
+  let done = 0;
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      while (performance.now() < deadline) {
+        const name = `bare_${randomBytes(8).toString('hex')}`;
+        const until = new Date(Date.now() + 900_000).toISOString();
+        await pool.query(
+          `create role ${name} login password '${verifier}' valid until '${until}' connection limit 5 in role reader`,
+        );
+        await pool.query(`drop role ${name}`);
+        done++;
+      }
+    }),
+  );
+  const elapsed = (performance.now() - startedAt) / 1000;
+  await pool.end();
+  return done / elapsed;
+}
+
+async function verifierOf(pool: pg.Pool): Promise<string> {
+  await pool.query(`create role bare_pattern password '${randomBytes(24).toString('base64url')}'`);
+  const { rows } = await pool.query<{ rolpassword: string }>(
+    "select rolpassword from pg_authid where rolname = 'bare_pattern'",
+  );
+  await pool.query('drop role bare_pattern');
+  return rows[0]?.rolpassword ?? '';
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}

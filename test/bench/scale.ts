@@ -1,0 +1,226 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import { loadAtRate, loadLifecycles } from './load.ts';
+import { fillLeases, markOf } from './standing.ts';
+import { type BenchWorld, buildBenchWorld, type Served } from './world.ts';
+
+/** What a broker does beside many live leases, many expiries, and another broker. Each part has a store of its own. */
+
+const CONNECTIONS = 64;
+
+/** `count` live leases that are due in a day or more: start, memory, latency and the due query beside them. */
+export async function measureStanding(count: number, seconds: number) {
+  await using world = await buildBenchWorld();
+  await started(world); // migrates
+  const store = await storeOf(world);
+  const dueAt = `now() + interval '1 day' + n * interval '50 milliseconds'`;
+  if (count > 0)
+    await fillLeases(store, await markOf(store), { kind: 2, target: 'memory', leases: count, dueAt });
+  const begun = performance.now();
+  await using broker = await world.startBroker();
+  const readyMs = performance.now() - begun;
+  const startRss = await rssOf(broker);
+  const token = await world.token();
+  await loadLifecycles(broker.url, token, 'memory', CONNECTIONS, 2);
+  const load = await loadLifecycles(broker.url, token, 'memory', CONNECTIONS, seconds);
+  const due = await dueQueryMs(store);
+  await store.end();
+  return {
+    'live leases': count,
+    'ready ms': Math.round(readyMs),
+    'RSS at start MB': startRss,
+    'lifecycles/s': Math.round(load.perSecond),
+    'issue p50 ms': round(load.open.p50),
+    'issue p99 ms': round(load.open.p99),
+    'due query ms': round(due),
+  };
+}
+
+/** Leases that fall due at `perSecond`, beside `standing` others: how late each of them ended. */
+export async function measureExpiries(standing: number, perSecond: number, seconds: number) {
+  await using world = await buildBenchWorld();
+  await started(world);
+  const store = await storeOf(world);
+  const mark = await markOf(store);
+  await fillLeases(store, mark, {
+    kind: 2,
+    target: 'memory',
+    leases: standing,
+    dueAt: `now() + interval '1 day' + n * interval '50 milliseconds'`,
+  });
+  const leases = perSecond * seconds;
+  const first = new Date(Date.now() + 8_000).toISOString();
+  const dueAt = `'${first}'::timestamptz + n * interval '${1000 / perSecond} milliseconds'`;
+  await fillLeases(store, mark, { kind: 3, target: 'memory', leases, dueAt });
+  await using _broker = await world.startBroker();
+  const wanted = `from lease where id like '3%'`;
+  for (let left = leases; left > 0; ) {
+    await pause(500);
+    const { rows } = await store.query<{ left: number }>(
+      `select count(*)::int as left ${wanted} and state <> 'ended'`,
+    );
+    left = rows[0]?.left ?? 0;
+  }
+  const { rows } = await store.query<{ p50: number; p99: number; most: number }>(`
+    select percentile_cont(0.5) within group (order by lag) as p50, percentile_cont(0.99) within group (order by lag) as p99,
+      max(lag) as most
+    from (select extract(epoch from ended_at - expires_at)::float8 * 1000 as lag ${wanted}) x`);
+  await store.end();
+  const [lag] = rows;
+  return {
+    'live leases': standing,
+    'expiries/s': perSecond,
+    ended: leases,
+    'lag p50 ms': round(lag?.p50 ?? Number.NaN),
+    'lag p99 ms': round(lag?.p99 ?? Number.NaN),
+    'lag most ms': round(lag?.most ?? Number.NaN),
+  };
+}
+
+/** A backlog of logins at a Postgres target, beside the same steps without a broker. */
+export async function measureDrain(logins: number) {
+  await using world = await buildBenchWorld();
+  await started(world);
+  const store = await storeOf(world);
+  const mark = await markOf(store);
+  const admin = await world.postgres.connect();
+  const bare = await drainBare(world, admin, Math.min(logins, 3_000));
+  await makeLogins(admin, `${mark}2`, logins);
+  const handle = `jsonb_build_object('oid', (select oid::text from pg_roles where rolname = '${mark}2' || lpad(n::text, 25, '0')), 'owned_objects', 'reassign')`;
+  const dueAt = `now() - interval '1 second'`;
+  await fillLeases(store, mark, { kind: 2, target: 'postgres', leases: logins, dueAt, handle });
+  const begun = performance.now();
+  // What fell due while nobody ran is ended before a broker serves, so being ready is the end of it.
+  await using _broker = await world.startBroker();
+  const seconds = (performance.now() - begun) / 1000;
+  const { rows } = await store.query<{ outcome: string; n: number }>(
+    `select outcome, count(*)::int as n from lease where id like '2%' group by outcome`,
+  );
+  const { rows: left } = await admin.query(
+    `select 1 from pg_roles where rolname like '${mark.replaceAll('_', '\\_')}%'`,
+  );
+  await store.end();
+  await admin.end();
+  return {
+    logins,
+    outcomes: rows.map(({ outcome, n }) => `${n} ${outcome}`).join(', '),
+    'left at the target': left.length,
+    'ended/s': Math.round(logins / seconds),
+    'bare/s': Math.round(bare),
+    beside: `${Math.round((logins / seconds / bare) * 100)} %`,
+  };
+}
+
+/** Bars, looks for sessions and drops, a login after the other on each of as many connections as the broker uses. */
+async function drainBare(world: BenchWorld, admin: pg.Client, logins: number): Promise<number> {
+  const prefix = `bare_${randomBytes(4).toString('hex')}_`;
+  await makeLogins(admin, prefix, logins);
+  const pool = new pg.Pool({ connectionString: world.postgres.adminUrl, max: 32 });
+  let next = 1;
+  const begun = performance.now();
+  await Promise.all(
+    Array.from({ length: 32 }, async () => {
+      for (let n = next++; n <= logins; n = next++) {
+        const role = `${prefix}${String(n).padStart(25, '0')}`;
+        await pool.query(
+          `begin; set local synchronous_commit to off; alter role ${role} nologin; commit; select pid from pg_stat_activity where usename = '${role}'`,
+        );
+        await pool.query(`drop owned by ${role}`);
+        await pool.query(`drop role ${role}`);
+      }
+    }),
+  );
+  const seconds = (performance.now() - begun) / 1000;
+  await pool.end();
+  return logins / seconds;
+}
+
+async function makeLogins(admin: pg.Client, prefix: string, logins: number): Promise<void> {
+  // Without a password: what a login costs to make is not what is measured.
+  await admin.query(`do $$ begin for n in 1..${logins} loop
+    execute format('create role %I login in role reader', '${prefix}' || lpad(n::text, 25, '0')); end loop; end $$`);
+}
+
+/** One process, and two over one Postgres with the same load split between them. */
+export async function measureReplicas(seconds: number) {
+  await using world = await buildBenchWorld();
+  const token = await world.token();
+  await using first = await world.startBroker();
+  await loadLifecycles(first.url, token, 'memory', CONNECTIONS, 2);
+  const one = await loadLifecycles(first.url, token, 'memory', CONNECTIONS, seconds);
+  await using second = await world.startBroker();
+  await loadLifecycles(second.url, token, 'memory', CONNECTIONS / 2, 2);
+  const both = await Promise.all(
+    [first, second].map(({ url }) => loadLifecycles(url, token, 'memory', CONNECTIONS / 2, seconds)),
+  );
+  const two = both.reduce((sum, { perSecond }) => sum + perSecond, 0);
+  return [
+    {
+      brokers: 1,
+      'lifecycles/s': Math.round(one.perSecond),
+      'issue p99 ms': round(one.open.p99),
+      beside: '',
+    },
+    {
+      brokers: 2,
+      'lifecycles/s': Math.round(two),
+      'issue p99 ms': round(Math.max(...both.map(({ open }) => open.p99))),
+      beside: `${(two / one.perSecond).toFixed(2)} times one`,
+    },
+  ];
+}
+
+/** What the broker adds to a quiet target when it is not in a hurry. */
+export async function measureLatency(perSecond: number, seconds: number) {
+  await using world = await buildBenchWorld();
+  const token = await world.token();
+  await using broker = await world.startBroker();
+  await loadAtRate(broker.url, token, 'memory', perSecond, 3);
+  const load = await loadAtRate(broker.url, token, 'memory', perSecond, seconds);
+  return {
+    'issues/s': round(load.perSecond),
+    'issue p50 ms': round(load.open.p50),
+    'issue p99 ms': round(load.open.p99),
+    'complete p50 ms': round(load.complete.p50),
+    'complete p99 ms': round(load.complete.p99),
+    failures: load.failures,
+  };
+}
+
+/** Starts and stops a broker, so that the store has its tables. */
+async function started(world: BenchWorld): Promise<void> {
+  await using _broker = await world.startBroker();
+}
+
+async function storeOf(world: BenchWorld): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: world.databaseUrl });
+  await client.connect();
+  return client;
+}
+
+/** The reaper's query for what is due, as its server times it, with nothing due. */
+async function dueQueryMs(store: pg.Client): Promise<number> {
+  const times: number[] = [];
+  for (let time = 0; time < 9; time++) {
+    const begun = performance.now();
+    await store.query(
+      `select id from lease where target = 'memory' and state <> 'ended' and due_at <= now() order by due_at limit 256 for update skip locked`,
+    );
+    times.push(performance.now() - begun);
+  }
+  return times.toSorted((a, b) => a - b)[4] ?? Number.NaN;
+}
+
+async function rssOf(served: Served): Promise<number> {
+  const status = await readFile(`/proc/${served.child.pid}/status`, 'utf8');
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
