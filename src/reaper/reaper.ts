@@ -4,9 +4,10 @@ import { endClaimed, endTask } from '../broker/end.ts';
 import { finishKills } from '../broker/kill.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
+import type { TaskRow } from '../store/rows.ts';
 import { expiredTasks } from '../store/tasks.ts';
 
-/** Open tasks that one look closes, and pieces of lapsed evidence that it forgets. */
+/** Open tasks that one look closes, and pieces of lapsed evidence that it forgets. Where there are more, it looks again at once. */
 const HOUSEKEEPING_BATCH = 500;
 
 /** Between two looks at what only has to be tidied. */
@@ -70,20 +71,30 @@ export function createReaper(broker: Broker): Reaper {
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
     await finishKills(broker);
-    const end = {
-      reason: 'expired',
-      exitStatus: null,
-      actor: { kind: 'system' },
-      leaveToReaper: true,
-    } as const;
-    for (const task of await expiredTasks(database, now, HOUSEKEEPING_BATCH)) {
-      // Its leases are left to the claims: a target that is slow must not hold up this loop.
-      await endTask(broker, task.id, end).catch((error: unknown) => {
-        broker.log.error({ task: task.id, err: error }, 'closing a task failed, and will be tried again');
-      });
-    }
+    const closed = await Promise.all((await expiredTasks(database, now, HOUSEKEEPING_BATCH)).map(close));
     await expireRequests(broker, HOUSEKEEPING_BATCH);
-    await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
+    const forgotten = await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
+    if (Math.max(closed.filter(Boolean).length, forgotten) < HOUSEKEEPING_BATCH) return;
+    // There is more than one look takes: the next goes on with it.
+    housekeptAt = Number.NEGATIVE_INFINITY;
+    woken = true;
+  }
+
+  /** Closes a task whose time is up; answers whether that is done. */
+  async function close({ id }: TaskRow): Promise<boolean> {
+    try {
+      await endTask(broker, id, {
+        reason: 'expired',
+        exitStatus: null,
+        actor: { kind: 'system' },
+        // Its leases are left to the claims: a target that is slow must not hold up this loop.
+        leaveToReaper: true,
+      });
+      return true;
+    } catch (error) {
+      broker.log.error({ task: id, err: error }, 'closing a task failed, and will be tried again');
+      return false;
+    }
   }
 
   /** Until the next lease is due, somebody wakes us, or it is time to look what other replicas left. */

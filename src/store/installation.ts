@@ -51,12 +51,16 @@ export async function databaseClock(database: Database): Promise<number> {
 }
 
 /** Forgets evidence that has lapsed, a bounded number at a time. */
-export async function forgetEvidence(database: Database, now: number, limit: number): Promise<void> {
-  await database.query(
+export async function forgetEvidence(database: Database, now: number, limit: number): Promise<number> {
+  const gone = await database.query(
     {
       name: 'forget_evidence',
-      text: `delete from used_evidence where id in (select id from used_evidence where keep_until < $1 limit $2)`,
+      text: `
+        delete from used_evidence
+        where id = any(array(select id from used_evidence where keep_until < $1 order by keep_until limit $2))
+        returning 1 as one`,
     },
     [new Date(now).toISOString(), limit],
   );
+  return gone.length;
 }

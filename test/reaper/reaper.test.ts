@@ -213,3 +213,26 @@ test('tick: tasks whose time is up are closed without waiting for their targets'
   await stuck;
   await stage.check();
 });
+
+test('tick: what has to be tidied is gone on with at once where one look does not take all of it', async () => {
+  const { runtime, database } = stage;
+  const { committer } = hallpass.broker;
+  const lapsed = Array.from({ length: 1_200 }, (_, n) => ({
+    id: `jti:${n}`,
+    usedFor: 'a request',
+    keepUntil: runtime.now() - 1,
+  }));
+  await committer.commit({ evidence: lapsed, events: [] });
+  const tasks = Array.from({ length: 600 }, () => taskRow(runtime, { expiresAt: runtime.now() - 1 }));
+  await Promise.all(tasks.map((newTask) => committer.commit({ newTask, events: [] })));
+  for (let look = 0; look < 3; look++) await hallpass.reaper.tick();
+  const left = await database.query(
+    {
+      name: 'test_untidy',
+      text: `select (select count(*)::int from used_evidence) as evidence,
+               (select count(*)::int from task where state = 'open') as tasks`,
+    },
+    [],
+  );
+  expect(left).toEqual([{ evidence: 0, tasks: 0 }]);
+});
