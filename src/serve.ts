@@ -111,7 +111,7 @@ async function startOver(
   });
   await logConfiguration(broker, config);
   // What fell due while nobody ran is ended before anything new is issued.
-  while ((await reaper.tick()) > 0);
+  await reaper.catchUp();
 
   const sequencer = await startSequencer(broker, {
     url: config.broker.url,

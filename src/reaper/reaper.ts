@@ -20,9 +20,10 @@ const STORE_RETRY_MS = 1_000;
 export interface Reaper {
   /**
    * Claims what is due and begins to end it; resolves with the number claimed, when all of them were tried once.
-   * A start calls it until it answers 0, before it serves.
    */
   tick(): Promise<number>;
+  /** Tries to end all that is due, as fast as its targets take it. A start does so before it serves. */
+  catchUp(): Promise<void>;
   /** Looks again and again, when the next lease is due or somebody calls `wake`, until the signal aborts. Then waits for what it began. */
   run(signal: AbortSignal): Promise<void>;
   /** Something has become due now. */
@@ -64,6 +65,11 @@ export function createReaper(broker: Broker): Reaper {
     await Promise.all(begun);
     await housekeep();
     return begun.length;
+  }
+
+  async function catchUp(): Promise<void> {
+    for (await claim(); underWay.size > 0; await claim()) await Promise.race(underWay);
+    await housekeep();
   }
 
   async function housekeep(): Promise<void> {
@@ -127,7 +133,7 @@ export function createReaper(broker: Broker): Reaper {
     await Promise.all(underWay);
   }
 
-  return { tick, run, wake };
+  return { tick, catchUp, run, wake };
 }
 
 /** How much each target can take now, so that one that is slow or away holds up none of the others. */

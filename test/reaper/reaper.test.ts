@@ -236,3 +236,19 @@ test('tick: what has to be tidied is gone on with at once where one look does no
   );
   expect(left).toEqual([{ evidence: 0, tasks: 0 }]);
 });
+
+test('catchUp: ends all that is due, more than its target takes at once, and goes on while one of them is slow', async () => {
+  await plant(100, 'warehouse', stage.runtime.now());
+  const [slow] = [...stage.warehouse.live.keys()];
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  stage.warehouse.fault = (_call, phase, { name }) =>
+    name === slow && phase === 'before' ? gate : undefined;
+  const caughtUp = hallpass.reaper.catchUp();
+  await until(() => stage.warehouse.live.size === 1, 'all but the slow one to end');
+  release();
+  await caughtUp;
+  expect(stage.warehouse.live.size).toBe(0);
+});
