@@ -3,7 +3,7 @@ import type { Io } from './cli/io.ts';
 import { clean, printJson, printTable, say } from './cli/output.ts';
 import type { Config, ConfiguredTarget } from './config/config.ts';
 import { HallpassError } from './errors.ts';
-import { composeIssuer } from './issuer/compose.ts';
+import { composeIssuer, composeMasterKeys, type KeySettings } from './issuer/compose.ts';
 import type { Issuer } from './issuer/issuer.ts';
 import type { SelfTest, TargetContext } from './providers/provider.ts';
 import { type Runtime, withDeadline } from './runtime.ts';
@@ -11,7 +11,7 @@ import { type Database, openDatabase } from './store/database.ts';
 import { migrate } from './store/migrate.ts';
 
 /** What one target came to. */
-interface Checked extends SelfTest {
+export interface Checked extends SelfTest {
   readonly target: string;
   readonly provider: string;
 }
@@ -22,6 +22,8 @@ interface CheckLiveOptions {
   readonly json: boolean;
   /** What targets are given beside the usual, for instance a way to prove who the broker is. */
   readonly contextOf?: (target: string) => Pick<TargetContext, 'identityToken'>;
+  /** What else was tried, to be told with the targets. */
+  readonly before?: readonly Checked[];
 }
 
 /** How long one target may take: a mint, an end, and what belongs to them, with retries. */
@@ -49,8 +51,50 @@ export async function openIssuer(
     throw error;
   }
   const log = { warn: () => {}, error: () => {} };
-  const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
-  return { issuer, close: () => database.close() };
+  try {
+    const surroundings = { url, stateDirectory, database, runtime, log, waitsMs: [] };
+    const issuer = await composeIssuer(config.keys, surroundings);
+    return { issuer, close: () => database.close() };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** Seals and opens something by the guard of the master key: a program or a KMS. Null where a file or a variable has it. */
+export async function checkMasterKey(config: Config, runtime: Runtime): Promise<Checked | null> {
+  const { keys, broker } = config;
+  if (keys === null || (keys.awsKms === null && keys.masterKeyCommand === null)) return null;
+  const about = { target: KEYS, provider: keys.awsKms === null ? 'command' : 'aws-kms' };
+  const step = { name: 'seal and open' };
+  try {
+    const compose = () =>
+      composeMasterKeys(keys, {
+        url: broker.url,
+        stateDirectory: broker.stateDirectory,
+        database: { kind: config.database === null ? 'pglite' : 'postgres' },
+        runtime,
+        log: { warn: () => {}, error: () => {} },
+      });
+    const envelope = await (await compose())?.seal(PROBE, runtime.randomBytes(32));
+    // Another ring: the first one knows its own key, and would not ask for it.
+    if (envelope !== undefined) await (await compose())?.open(PROBE, envelope);
+    return { ...about, ok: true, steps: [{ ...step, ok: true }], remedies: [] };
+  } catch (error) {
+    if (!(error instanceof HallpassError)) throw error;
+    const steps = [{ ...step, ok: false, detail: error.message }];
+    return { ...about, ok: false, steps, remedies: await kmsRemedies(keys.awsKms, broker.url) };
+  }
+}
+
+const PROBE = 'a check';
+/** Stands among the targets, for the master key; in brackets, as no target is named. */
+const KEYS = '(keys)';
+
+async function kmsRemedies(kms: KeySettings['awsKms'], url: string): Promise<string[]> {
+  if (kms === null) return [];
+  const { awsKmsPolicy } = await import('./issuer/aws-kms.ts');
+  return [`Let the broker have this policy:\n${awsKmsPolicy(kms, url)}`];
 }
 
 /** The mark of what is made here: an installation's own is in its store, which a running broker may hold. */
@@ -62,7 +106,7 @@ const MARK = 'hp_test_';
  */
 export async function checkLive(config: Config, options: CheckLiveOptions): Promise<number> {
   const waiting = [...config.targets.values()];
-  const checked: Checked[] = [];
+  const checked: Checked[] = [...(options.before ?? [])];
   const work = async () => {
     for (let target = waiting.shift(); target; target = waiting.shift())
       checked.push(await checkTarget(target, options));
@@ -106,11 +150,12 @@ async function printPlain(io: Io, checked: readonly Checked[]): Promise<void> {
     io.out(`\nTo mend "${target}":\n`);
     for (const remedy of remedies) io.out(`  ${clean(remedy)}\n`);
   }
+  const what = checked.some(({ target }) => target === KEYS) ? 'parts' : 'targets';
   const failed = checked.filter(({ ok }) => !ok).map(({ target }) => `"${target}"`);
   say(
     io,
     failed.length === 0
-      ? `All ${checked.length} targets work as configured`
-      : `${failed.length} of ${checked.length} targets do not work as configured: ${failed.join(', ')}`,
+      ? `All ${checked.length} ${what} work as configured`
+      : `${failed.length} of ${checked.length} ${what} do not work as configured: ${failed.join(', ')}`,
   );
 }

@@ -43,19 +43,22 @@ export async function checkCommand(options: {
 }
 
 async function checkTargets(config: Config, json: boolean): Promise<number> {
-  const [{ checkLive, openIssuer }, { identityOf }] = await Promise.all([
+  const [{ checkLive, checkMasterKey, openIssuer }, { identityOf }] = await Promise.all([
     import('./check-live.ts'),
     import('./issuer/issuer.ts'),
   ]);
-  const opened = await openIssuer(config, systemRuntime, MIGRATIONS);
-  if (opened === null) {
+  const masterKey = await checkMasterKey(config, systemRuntime);
+  const before = masterKey === null ? [] : [masterKey];
+  const keysWork = masterKey?.ok ?? true;
+  const opened = keysWork ? await openIssuer(config, systemRuntime, MIGRATIONS) : null;
+  if (opened === null && keysWork) {
     process.stderr.write(
       'The store is held or away: targets that trust the broker as an issuer cannot be tried\n',
     );
   }
   try {
     const contextOf = (target: string) => identityOf(target, opened?.issuer ?? null);
-    return await checkLive(config, { runtime: systemRuntime, io: processIo(), json, contextOf });
+    return await checkLive(config, { runtime: systemRuntime, io: processIo(), json, contextOf, before });
   } finally {
     await opened?.close();
   }

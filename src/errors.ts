@@ -4,6 +4,8 @@ export type ErrorCode =
   | 'store-unavailable'
   | 'store-conflict'
   | 'store-schema'
+  /** The key management service that guards the master key does not answer. */
+  | 'kms-unavailable'
   | 'overloaded'
   | 'stopped'
   | 'timeout'

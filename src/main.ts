@@ -16,6 +16,7 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   version,
   serve: async (options) => (await import('./serve.ts')).serveCommand(options.config, version),
   archive: async (options) => (await import('./archive.ts')).archiveCommand(options),
+  rewrap: async (options) => (await import('./rewrap.ts')).rewrapCommand(options),
   check: async (options) => (await import('./check.ts')).checkCommand(options),
 });
 

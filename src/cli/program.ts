@@ -15,6 +15,7 @@ export interface ProgramParts {
     readonly before: number;
     readonly folder: string;
   }): Promise<number>;
+  rewrap?(options: { readonly config: string }): Promise<number>;
   check(options: {
     readonly config: string;
     readonly json: boolean;
@@ -90,7 +91,13 @@ function addBroker(program: Command, parts: ProgramParts, action: Action): void 
         parts.check({ config, json: json ?? false, live: live ?? false }),
       ),
     );
-  const { archive } = parts;
+  const { archive, rewrap } = parts;
+  if (rewrap !== undefined)
+    program
+      .command('rewrap')
+      .description("seal the broker's signing keys anew under the master key that seals now")
+      .addOption(configOption())
+      .action(action((options: { config: string }) => rewrap(options)));
   if (archive === undefined) return;
   program
     .command('archive')

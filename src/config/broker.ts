@@ -108,11 +108,40 @@ export function databaseFaults(database: RawConfig['database']): Fault[] {
   ];
 }
 
-export function keysConfig(raw: NonNullable<RawConfig['keys']>): NonNullable<Config['keys']> {
-  const { master_key: masterKey, algorithm, rotate_every: rotateEvery } = raw;
+/** The section `keys`, checked across its members. No service is asked and no program run. */
+export function keysConfig(
+  raw: NonNullable<RawConfig['keys']>,
+  loading: Loading,
+): NonNullable<Config['keys']> {
+  const { master_key: masterKey, master_key_command: command, aws_kms: kms, rotate_every: rotateEvery } = raw;
+  if (masterKey !== undefined && command !== undefined)
+    loading.faults.push({
+      path: ['keys', 'master_key_command'],
+      message: 'Cannot stand beside master_key: keep one of the two',
+    });
+  if (kms?.only_opens && masterKey === undefined && command === undefined)
+    loading.faults.push({
+      path: ['keys', 'aws_kms', 'only_opens'],
+      message: 'Leaves nothing to seal with: write master_key_file as well, or remove it',
+    });
+  if (kms?.insecure_endpoint !== undefined)
+    loading.warnings.push({
+      path: ['keys', 'aws_kms', 'insecure_endpoint'],
+      message: 'Whoever is there gets every key that AWS would: for tests only',
+    });
   return {
     masterKey: masterKey ?? null,
-    algorithm,
+    masterKeyCommand: command ?? null,
+    awsKms:
+      kms === undefined
+        ? null
+        : {
+            keyArn: kms.key_arn,
+            alsoOpens: kms.also_opens,
+            onlyOpens: kms.only_opens ?? false,
+            endpoint: kms.insecure_endpoint ?? null,
+          },
+    algorithm: raw.algorithm,
     rotateEveryMs: rotateEvery === undefined ? null : rotateEvery * 1000,
   };
 }

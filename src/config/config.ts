@@ -15,6 +15,13 @@ export interface Config {
   /** How the broker signs its own tokens; `masterKey` is a secret. Null: as the store allows. */
   readonly keys: {
     readonly masterKey: string | null;
+    readonly masterKeyCommand: readonly string[] | null;
+    readonly awsKms: {
+      readonly keyArn: string;
+      readonly alsoOpens: readonly string[];
+      readonly onlyOpens: boolean;
+      readonly endpoint: string | null;
+    } | null;
     readonly algorithm: 'ES256' | 'RS256';
     readonly rotateEveryMs: number | null;
   } | null;

@@ -134,6 +134,7 @@ async function build(
   const access = readAccess(sections.access ?? [], world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
+  const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
   if (
     access.some(({ role }) => role === 'orchestrator') &&
@@ -158,7 +159,7 @@ async function build(
     parts: partsOf(shown),
     broker,
     database: sections.database ?? null,
-    keys: sections.keys === undefined ? null : keysConfig(sections.keys),
+    keys: keysInForce,
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,

@@ -87,6 +87,32 @@ const database = z.strictObject({
   }),
 });
 
+const kmsKeyArn = z
+  .string()
+  .regex(/^arn:aws[a-z-]*:kms:[a-z]{2}(?:-[a-z]+)+-\d:\d{12}:key\/[A-Za-z0-9-]{1,64}$/, {
+    error: 'Write the ARN of a key, not an alias: arn:aws:kms:<region>:<account>:key/<id>',
+  })
+  .meta({ typeName: 'ARN' });
+
+const awsKms = z.strictObject({
+  key_arn: kmsKeyArn.meta({
+    description: 'The symmetric key of AWS KMS that wraps what encrypts the signing keys',
+    typeName: 'ARN',
+  }),
+  also_opens: z
+    .array(kmsKeyArn)
+    .max(8)
+    .default([])
+    .meta({ description: 'Further keys that may open: older ones, or the next one' }),
+  only_opens: z.literal(true).optional().meta({
+    description: 'Open by KMS and seal by the master key beside it: a step on the way to KMS, or back',
+  }),
+  insecure_endpoint: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: 'Another address than that of AWS: whoever is there gets every key. For tests' }),
+});
+
 const keys = z.strictObject({
   master_key: z
     .string()
@@ -100,6 +126,15 @@ const keys = z.strictObject({
       secret: true,
       typeName: 'keys in base64',
     }),
+  master_key_command: z
+    .array(z.string().min(1).max(4096))
+    .min(1)
+    .max(64)
+    .optional()
+    .meta({ description: 'A program and its arguments that prints `master_key`; no shell reads them' }),
+  aws_kms: awsKms.optional().meta({
+    description: 'Have AWS KMS guard what encrypts the signing keys; a master key beside it still opens',
+  }),
   algorithm: z
     .enum(['ES256', 'RS256'])
     .default('ES256')

@@ -114,7 +114,7 @@ async function loadKeys(options: IssuerOptions, known: ReadonlyMap<string, Loade
   const live = rows.filter((row) => !retired.includes(row));
   const loaded: LoadedKey[] = [];
   for (const row of live) {
-    if (masterKeys.idOf(row.sealed) !== masterKeys.currentId) await reseal(row, options);
+    if (masterKeys.idOf(row.sealed) !== masterKeys.currentId) await reseal(row, database, masterKeys);
     loaded.push(known.get(row.kid) ?? (await openKey(row, masterKeys)));
   }
   return loaded;
@@ -150,7 +150,14 @@ async function openKey(row: SigningKeyRow, masterKeys: MasterKeys): Promise<Load
   };
 }
 
-async function reseal({ kid, sealed }: SigningKeyRow, { database, masterKeys }: IssuerOptions) {
+/** Seals every signing key anew, also those that the current master key sealed. Answers how many. */
+export async function rewrapSigningKeys(database: Database, masterKeys: MasterKeys): Promise<number> {
+  const rows = await readSigningKeys(database);
+  for (const row of rows) await reseal(row, database, masterKeys);
+  return rows.length;
+}
+
+async function reseal({ kid, sealed }: SigningKeyRow, database: Database, masterKeys: MasterKeys) {
   const secret = await masterKeys.open(PURPOSE, sealed);
   await resealSigningKey(database, kid, await masterKeys.seal(PURPOSE, secret));
 }

@@ -34,3 +34,15 @@ export const MAX_MASTER_KEYS = 8;
 
 /** AES-256. */
 export const MASTER_KEY_BYTES = 32;
+
+/** One answer of a key management service: it takes milliseconds. */
+export const KMS_TIMEOUT_MS = 5_000;
+
+/** How long a start waits for a key management service, attempt by attempt: a start then fails, and whoever runs it tries again. */
+export const KMS_WAITS_MS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
+
+/** A program that prints the master key may ask a hardware token or a service. */
+export const KEY_COMMAND_TIMEOUT_MS = 30_000;
+
+/** Far above a full ring. */
+export const MAX_KEY_COMMAND_BYTES = 4_096;

@@ -11,6 +11,8 @@ import { MASTER_KEY_BYTES, MAX_MASTER_KEYS } from './limits.ts';
 export interface MasterKeys {
   /** Names the key that seals. It says nothing about the key. */
   readonly currentId: string;
+  /** Whether what this key sealed can be opened here. */
+  knows(id: string): boolean;
   /** Encrypts (JWE, `dir` with AES-256-GCM). Only who opens it for the same purpose gets it back. */
   seal(purpose: string, secret: Uint8Array): Promise<string>;
   /** Decrypts. Throws `config-invalid` when the key is not in the ring, or the envelope is not whole or for something else. */
@@ -42,40 +44,75 @@ function createMasterKeys(keys: ReadonlyMap<string, Uint8Array>): MasterKeys {
   const [currentId = '', current = new Uint8Array()] = [...keys][0] ?? [];
   return {
     currentId,
-    seal: (purpose, secret) =>
-      new CompactEncrypt(secret)
-        .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: currentId, purpose })
-        .encrypt(current),
+    knows: (id) => keys.has(id),
+    seal: (purpose, secret) => sealUnder(current, { kid: currentId, purpose }, secret),
     async open(purpose, envelope) {
-      const id = kidOf(envelope);
+      const id = idOfEnvelope(envelope);
       const key = keys.get(id);
-      if (key === undefined)
-        throw new HallpassError(
-          'config-invalid',
-          `Cannot open what was sealed for ${purpose}: master key "${id}" is not among those configured, add it`,
-        );
-      try {
-        const { plaintext, protectedHeader } = await compactDecrypt(envelope, key, {
-          keyManagementAlgorithms: ['dir'],
-          contentEncryptionAlgorithms: ['A256GCM'],
-        });
-        if (protectedHeader.purpose === purpose) return plaintext;
-      } catch {
-        // What jose says of it helps nobody: the envelope is not what was written.
-      }
-      throw new HallpassError(
-        'config-invalid',
-        `Cannot open what was sealed for ${purpose}: it was altered, or sealed for something else`,
-      );
+      if (key === undefined) throw unknownKey(purpose, id);
+      return openUnder(key, purpose, envelope);
     },
-    idOf: kidOf,
+    idOf: idOfEnvelope,
   };
 }
 
-function kidOf(envelope: string): string {
+/** One ring of two: the first seals, both open. */
+export function joinMasterKeys(first: MasterKeys, second: MasterKeys): MasterKeys {
+  return {
+    ...first,
+    knows: (id) => first.knows(id) || second.knows(id),
+    open: (purpose, envelope) => {
+      const ring = second.knows(second.idOf(envelope)) ? second : first;
+      return ring.open(purpose, envelope);
+    },
+  };
+}
+
+/** An envelope, and in its protected header what names its key. */
+export function sealUnder(
+  key: Uint8Array,
+  header: { readonly kid: string; readonly purpose: string; readonly wrapped?: string },
+  secret: Uint8Array,
+): Promise<string> {
+  return new CompactEncrypt(secret)
+    .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', ...header })
+    .encrypt(key);
+}
+
+/** Throws `config-invalid` when the envelope was altered, or sealed for another purpose. */
+export async function openUnder(key: Uint8Array, purpose: string, envelope: string): Promise<Uint8Array> {
   try {
-    const { kid } = decodeProtectedHeader(envelope);
-    return typeof kid === 'string' ? kid : '';
+    const { plaintext, protectedHeader } = await compactDecrypt(envelope, key, {
+      keyManagementAlgorithms: ['dir'],
+      contentEncryptionAlgorithms: ['A256GCM'],
+    });
+    if (protectedHeader.purpose === purpose) return plaintext;
+  } catch {
+    // What jose says of it helps nobody: the envelope is not what was written.
+  }
+  throw new HallpassError(
+    'config-invalid',
+    `Cannot open what was sealed for ${purpose}: it was altered, or sealed for something else`,
+  );
+}
+
+export function unknownKey(purpose: string, id: string): HallpassError {
+  return new HallpassError(
+    'config-invalid',
+    `Cannot open what was sealed for ${purpose}: master key "${id}" is not among those configured, add it`,
+  );
+}
+
+/** What names the key of an envelope; '' where nothing does. */
+export function idOfEnvelope(envelope: string): string {
+  return headerOf(envelope, 'kid');
+}
+
+/** A text in the protected header of an envelope; '' where there is none. */
+export function headerOf(envelope: string, name: 'kid' | 'wrapped'): string {
+  try {
+    const value: unknown = decodeProtectedHeader(envelope)[name];
+    return typeof value === 'string' ? value : '';
   } catch {
     return '';
   }

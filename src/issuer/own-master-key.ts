@@ -10,7 +10,7 @@ export function ownMasterKey(
   directory: string,
   randomBytes: (size: number) => Uint8Array,
 ): { readonly path: string; readonly text: string; readonly made: boolean } {
-  const path = join(directory, 'master.key');
+  const path = pathIn(directory);
   const known = read(path);
   if (known !== null) return { path, text: known, made: false };
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -25,6 +25,15 @@ export function ownMasterKey(
     rmSync(draft);
   }
   return { path, text: readFileSync(path, 'utf8'), made: true };
+}
+
+/** The same where it was made before; null where it was not. */
+export function knownMasterKey(directory: string): string | null {
+  return read(pathIn(directory));
+}
+
+function pathIn(directory: string): string {
+  return join(directory, 'master.key');
 }
 
 function read(path: string): string | null {

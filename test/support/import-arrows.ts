@@ -57,6 +57,7 @@ const COMPOSITION = new Set([
   'check.ts',
   'check-live.ts',
   'archive.ts',
+  'rewrap.ts',
   'kinds.ts',
 ]);
 
@@ -67,6 +68,8 @@ const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'js
  * to the one folder of `providers/` or `identity/` that imports it, and to nobody else.
  */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  // Guards the master key.
+  '@aws-sdk/client-kms': ['issuer'],
   // Finds a caller's credentials for `hallpass identity aws`, and signs with them.
   '@aws-sdk/credential-provider-node': ['cli', 'providers/*'],
   '@smithy/signature-v4': ['cli', 'providers/*'],
