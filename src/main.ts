@@ -1,6 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { processIo } from './cli/io.ts';
-import { runProgram } from './cli/program.ts';
 
 /**
  * The executable: the command line, with the broker behind it. What a command needs is loaded when it runs, so that
@@ -11,14 +9,26 @@ declare const HALLPASS_VERSION: string | undefined;
 
 const version = typeof HALLPASS_VERSION === 'string' ? HALLPASS_VERSION : versionOfSources();
 
-process.exitCode = await runProgram(process.argv.slice(2), {
-  io: processIo(),
-  version,
-  serve: async (options) => (await import('./serve.ts')).serveCommand(options.config, version),
-  archive: async (options) => (await import('./archive.ts')).archiveCommand(options),
-  rewrap: async (options) => (await import('./rewrap.ts')).rewrapCommand(options),
-  check: async (options) => (await import('./check.ts')).checkCommand(options),
-});
+const args = process.argv.slice(2);
+
+// Asked by scripts, again and again: it needs nothing else.
+if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) process.stdout.write(`${version}\n`);
+else process.exitCode = await run();
+
+async function run(): Promise<number> {
+  const [{ processIo }, { runProgram }] = await Promise.all([
+    import('./cli/io.ts'),
+    import('./cli/program.ts'),
+  ]);
+  return runProgram(args, {
+    io: processIo(),
+    version,
+    serve: async (options) => (await import('./serve.ts')).serveCommand(options.config, version),
+    archive: async (options) => (await import('./archive.ts')).archiveCommand(options),
+    rewrap: async (options) => (await import('./rewrap.ts')).rewrapCommand(options),
+    check: async (options) => (await import('./check.ts')).checkCommand(options),
+  });
+}
 
 function versionOfSources(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { type Client, createClient } from '../client/client.ts';
+import type { Fetch } from '../client/transport.ts';
 import { UsageError } from './failure.ts';
 import type { Io } from './io.ts';
 
@@ -25,11 +27,12 @@ export function connect(
   }: { token?: () => Promise<string>; maxAttempts?: number; dpop?: true } = {},
 ): Client {
   const url = urlOf(io, options);
+  const fetch = fetchOf(io);
   try {
     return createClient({
       url,
       token,
-      fetch: io.runtime.fetch,
+      fetch,
       sleep: io.runtime.sleep,
       ...(maxAttempts === undefined ? {} : { maxAttempts }),
       ...(dpop ? { dpop } : {}),
@@ -38,6 +41,25 @@ export function connect(
   } catch (error) {
     throw new UsageError(message(error));
   }
+}
+
+/** What reaches the broker, whoever signed its certificate. */
+export function fetchOf(io: Io): Fetch {
+  const file = io.env.HALLPASS_CA_FILE;
+  if (!file) return io.openFetch(null);
+  let ca: string;
+  try {
+    ca = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read the certificates in ${JSON.stringify(file)} (HALLPASS_CA_FILE): ${message(error)}`,
+    );
+  }
+  if (!ca.includes('-----BEGIN CERTIFICATE-----'))
+    throw new UsageError(
+      `Cannot use ${JSON.stringify(file)} (HALLPASS_CA_FILE): it holds no certificate in PEM`,
+    );
+  return io.openFetch(ca);
 }
 
 /** Where the broker is. */

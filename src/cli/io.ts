@@ -1,9 +1,13 @@
+import type { Fetch } from '../client/transport.ts';
 import { type Runtime, systemRuntime } from '../runtime.ts';
+import { openFetch } from './fetch.ts';
 
 /** The terminal, the environment and the signals, as one value. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly runtime: Runtime;
+  /** What brokers are reached with. `ca` is PEM that is trusted beside what Node.js trusts. */
+  openFetch(ca: string | null): Fetch;
   out(text: string): void;
   err(text: string): void;
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
@@ -24,6 +28,7 @@ export function processIo(): Io {
   return {
     env: process.env,
     runtime: systemRuntime,
+    openFetch,
     out: (text) => write(process.stdout, text),
     err: (text) => write(process.stderr, text),
     stdinIsTty: process.stdin.isTTY === true,

@@ -1,5 +1,5 @@
 import { HallpassProblem, HallpassUnreachable } from './problem.ts';
-import { checkedUrl, type TransportOptions } from './transport.ts';
+import { checkedUrl, type FetchAnswer, type TransportOptions } from './transport.ts';
 
 export interface LogReaderOptions extends TransportOptions {
   /** Null: the log is public, or read for its checkpoint alone. */
@@ -23,7 +23,7 @@ export function createLogReader(options: LogReaderOptions): LogReader {
     sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
   } = options;
 
-  async function attempt(path: string): Promise<Response> {
+  async function attempt(path: string): Promise<FetchAnswer> {
     const token = await options.token?.();
     try {
       return await fetch(new URL(`${base.pathname.replace(/\/$/, '')}/audit/log/${path}`, base), {

@@ -3,11 +3,32 @@ import type { ProofKey } from './dpop.ts';
 import { HallpassProblem, HallpassUnreachable } from './problem.ts';
 import { waitFor } from './wait.ts';
 
+/** As much of the web's `fetch` as a client needs: `globalThis.fetch` is one. */
+export type Fetch = (url: URL, init: FetchInit) => Promise<FetchAnswer>;
+
+export interface FetchInit {
+  readonly method?: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  /** A redirect rejects: a token is for this broker alone. */
+  readonly redirect: 'error';
+  readonly signal: AbortSignal;
+}
+
+export interface FetchAnswer {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body: { cancel(): Promise<void> } | null;
+  text(): Promise<string>;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
 /** How a client reaches its broker. */
 export interface TransportOptions {
   /** `https://host[:port]`; plain `http:` to a loopback address only, unless `allowInsecureHttp`. */
   readonly url: string;
-  readonly fetch?: typeof globalThis.fetch;
+  readonly fetch?: Fetch;
   /** Sends tokens and receives secrets in clear. */
   readonly allowInsecureHttp?: boolean;
   /** For one attempt, in milliseconds. */
@@ -112,7 +133,7 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
   const proof = await call.proof?.prove({ method: call.method, url, token });
   const fetch = options.fetch ?? globalThis.fetch;
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000);
-  let answer: Response;
+  let answer: FetchAnswer;
   let text: string;
   try {
     answer = await fetch(url, {
@@ -124,7 +145,6 @@ async function send<T>(base: URL, options: TransportOptions, call: Call): Promis
         ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-      // A token is for this broker alone.
       redirect: 'error',
       signal: call.cut ? AbortSignal.any([timeout, call.cut]) : timeout,
     });
@@ -148,7 +168,7 @@ function parse(text: string): object | null {
   }
 }
 
-function problemOf(answer: Response, json: object | null): HallpassProblem {
+function problemOf(answer: FetchAnswer, json: object | null): HallpassProblem {
   if (json && 'code' in json && 'status' in json && 'title' in json)
     return new HallpassProblem(json as Problem);
   return new HallpassProblem({

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { parseCheckpoint } from '../../audit/checkpoint.ts';
 import { levelWidth, TILE_WIDTH, type Tile, tilePath, widthIn } from '../../audit/tile.ts';
 import { createLogReader } from '../../client/log.ts';
-import { type ConnectionOptions, connect, identityToken, urlOf } from '../connect.ts';
+import { type ConnectionOptions, connect, fetchOf, identityToken, urlOf } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -46,7 +46,7 @@ export async function copy(io: Io, options: CopyOptions, folder: string): Promis
   const reader = createLogReader({
     url: urlOf(io, options),
     token: identityToken(io, options),
-    fetch: io.runtime.fetch,
+    fetch: fetchOf(io),
     sleep: io.runtime.sleep,
     ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
   });

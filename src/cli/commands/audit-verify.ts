@@ -4,7 +4,7 @@ import { parseVerifierKey, type VerifierKey } from '../../audit/note.ts';
 import { parseProof, verifyProof } from '../../audit/proof.ts';
 import { type LogSource, type Verified, verifyLog } from '../../audit/verify.ts';
 import { createLogReader, type LogReader } from '../../client/log.ts';
-import { type ConnectionOptions, identityToken, urlOf } from '../connect.ts';
+import { type ConnectionOptions, fetchOf, identityToken, urlOf } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -66,7 +66,7 @@ function readerOf(io: Io, options: VerifyOptions, kind: string, source: string |
   return createLogReader({
     url,
     token: hasToken ? identityToken(io, options) : null,
-    fetch: io.runtime.fetch,
+    fetch: fetchOf(io),
     sleep: io.runtime.sleep,
     ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
   });

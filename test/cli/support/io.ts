@@ -1,3 +1,4 @@
+import { openFetch } from '../../../src/cli/fetch.ts';
 import type { Io } from '../../../src/cli/io.ts';
 import { type Runtime, systemRuntime } from '../../../src/runtime.ts';
 
@@ -9,6 +10,7 @@ export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtim
   const io: Io = {
     env: { PATH: process.env.PATH, ...env },
     runtime: { ...systemRuntime, ...runtime },
+    openFetch: (ca) => runtime.fetch ?? openFetch(ca),
     out: (text) => {
       written.out += text;
     },
