@@ -24,7 +24,7 @@ function nothing<Configured, InWorld>(): Loaded<Configured, InWorld> {
 export async function loadIssuers(
   raw: RawConfig['issuers'],
   kinds: Kinds<AttestorKind>,
-  brokerUrl: string,
+  broker: { readonly url: string; readonly asksForCertificates: boolean },
   loading: Loading,
 ): Promise<Loaded<ConfiguredIssuer, IssuerInWorld>> {
   const loaded = nothing<ConfiguredIssuer, IssuerInWorld>();
@@ -55,9 +55,14 @@ export async function loadIssuers(
         loading.faults.push({ path: url === undefined ? path : [...path, 'issuer'], message });
       named.set(origin, name);
     }
-    if (described.ownAudience !== undefined && described.ownAudience !== brokerUrl) {
-      const message = `Cannot be for anybody but this broker: write ${quote(brokerUrl)}, as broker.url has it`;
+    if (described.ownAudience !== undefined && described.ownAudience !== broker.url) {
+      const message = `Cannot be for anybody but this broker: write ${quote(broker.url)}, as broker.url has it`;
       loading.faults.push({ path: [...path, 'audience'], message });
+    }
+    if (described.needsClientCertificates && !broker.asksForCertificates) {
+      const message =
+        'Nobody can prove anything to this issuer: clients are not asked for certificates; write broker.tls.client_certificates: request';
+      loading.warnings.push({ path, message });
     }
     for (const message of described.exceptions ?? []) loading.warnings.push({ path, message });
     loaded.configured.set(name, { name, kind, settings: resolved.value });

@@ -124,7 +124,10 @@ async function build(
   const issuers = await loadIssuers(
     sections.issuers ?? {},
     options.attestors,
-    sections.broker?.url ?? '',
+    {
+      url: sections.broker?.url ?? '',
+      asksForCertificates: sections.broker?.tls?.client_certificates !== undefined,
+    },
     loading,
   );
   const packages = await packagedProviders(sections.providers ?? {}, options.providers, loading);

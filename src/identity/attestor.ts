@@ -162,6 +162,8 @@ export interface IssuerDescription {
   readonly exceptions?: readonly string[];
   /** The audience that must be the broker's own URL, where evidence of this kind allows no other. */
   readonly ownAudience?: string;
+  /** Its evidence is the client's certificate alone: a listener that asks for none leaves it unused. */
+  readonly needsClientCertificates?: true;
 }
 
 /**

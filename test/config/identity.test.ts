@@ -89,11 +89,24 @@ it('loadConfig: an authority is read from its file, and one without lists is an 
   const entry = 'issuers:\n  mesh: { type: client-certificate, ca_file: ca.pem, subject_from: dns }\n';
   const sound = await load(entry + access('mesh', '{ sub: etl.acme.example }'), { '/etc/ca.pem': pem });
   expect(sound.faults).toEqual([]);
-  expect(sound.warnings).toEqual([expect.stringMatching(/issuers\.mesh: No revocation lists/)]);
+  expect(sound.warnings).toContainEqual(expect.stringMatching(/issuers\.mesh: No revocation lists/));
   const broken = await load(entry, { '/etc/ca.pem': 'x' });
   expect(broken.faults).toEqual([expect.stringMatching(/issuers\.mesh\.ca_file: Cannot use the file/)]);
   const wide = await load(entry + access('mesh', '{ organizations: { contains: Acme } }'), {
     '/etc/ca.pem': pem,
   });
   expect(wide.faults).toEqual([expect.stringMatching(/access\[0\]\.claims: Too wide/)]);
+});
+
+it('loadConfig: an issuer of client certificates is warned of where the listener asks for none', async () => {
+  const { pem, keyPem } = await authority();
+  const files = { '/etc/ca.pem': pem, '/etc/tls.crt': pem, '/etc/tls.key': keyPem };
+  const entry = 'issuers:\n  mesh: { type: client-certificate, ca_file: ca.pem, subject_from: dns }\n';
+  const warned = async (tls: string) =>
+    (await load(tls + entry, files)).warnings.filter((line) => line.includes('client_certificates'));
+  const tls = (more: string) => `  tls: { cert_file: tls.crt, key_file: tls.key${more} }\n`;
+  const warning = expect.stringMatching(/issuers\.mesh: Nobody can prove anything to this issuer/);
+  expect(await warned('')).toEqual([warning]);
+  expect(await warned(tls(''))).toEqual([warning]);
+  expect(await warned(tls(', client_certificates: request'))).toEqual([]);
 });

@@ -69,6 +69,7 @@ export const attestorKind: AttestorKind<z.output<typeof settings>, CertificateSe
       unreliable: {},
       strings: ['sub', 'fingerprint', 'serial'],
     },
+    needsClientCertificates: true,
     exceptions:
       listPaths.length > 0
         ? []

@@ -1,68 +1,17 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync, writeFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { KEYS_FRESH_MS } from '../../../src/identity/jwt/limits.ts';
 import { attestorKind } from '../../../src/identity/presets/kubernetes.ts';
 import { REVIEW_TIMEOUT_MS } from '../../../src/identity/presets/token-review.ts';
-import { startFakeCluster } from '../../fakes/kubernetes.ts';
 import { createCertificate } from '../../support/certificates.ts';
 import { startIssuer } from '../../support/issuer.ts';
-import { createTestRuntime, until } from '../../support/runtime.ts';
+import { until } from '../../support/runtime.ts';
+import { SUBJECT, startCluster } from './world.ts';
 
-const ISSUER = 'https://kubernetes.default.svc.cluster.local';
-const SUBJECT = 'system:serviceaccount:etl:nightly';
-
-/** A cluster that is a fake, its issuer, and an attestor that talks to it as a broker in a pod does. */
-async function openCluster(settings: Record<string, unknown> = {}, files: Record<string, string> = {}) {
-  const runtime = createTestRuntime();
-  const issuer = await startIssuer({ now: runtime.now, algorithms: ['RS256'] });
-  const cluster = await startFakeCluster();
-  const folder = mkdtempSync(join(tmpdir(), 'hallpass-test-'));
-  onTestFinished(async () => {
-    rmSync(folder, { recursive: true });
-    await issuer.close();
-    await cluster.close();
-  });
-  cluster.jwks = issuer.jwks();
-  const tokenFile = join(folder, 'token');
-  const rotate = () => {
-    cluster.token = randomBytes(24).toString('base64url');
-    writeFileSync(tokenFile, `${cluster.token}\n`);
-  };
-  rotate();
-  const written = attestorKind.settings.parse({
-    type: 'kubernetes',
-    audience: 'hallpass',
-    api_server: cluster.url,
-    ca_file: 'ca.crt',
-    token_file: tokenFile,
-    ...settings,
-  });
-  const resolved = attestorKind.resolve(written, { ca_file: cluster.ca, ...files });
-  if (!resolved.ok) throw new Error(JSON.stringify(resolved.error));
-  const attestor = attestorKind.create('cluster', resolved.value, runtime);
-  const token = (claims: Record<string, unknown> = {}) =>
-    issuer.sign({
-      iss: ISSUER,
-      sub: SUBJECT,
-      'kubernetes.io': {
-        namespace: 'etl',
-        pod: { name: 'p' },
-        serviceaccount: { name: 'nightly', uid: 'u-1' },
-      },
-      ...claims,
-    });
-  const verdict = async (text: string) => {
-    const answer = await attestor.attest(
-      { kind: 'bearer', token: text },
-      runtime.now(),
-      new AbortController().signal,
-    );
-    return answer === null ? 'null' : answer.ok ? 'ok' : answer.error.reason;
-  };
-  return { runtime, issuer, cluster, token, verdict, rotate, tokenFile };
+async function openCluster(...args: Parameters<typeof startCluster>) {
+  const world = await startCluster(...args);
+  onTestFinished(world.close);
+  return world;
 }
 
 test('kubernetes: takes the keys from the API server, by its CA and with the token of the pod', async () => {
