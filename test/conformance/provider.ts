@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, type TestContext } from 'vitest';
 import { mayHaveTakenEffect, ProviderError } from '../../src/errors.ts';
 import type { Json } from '../../src/json.ts';
 import type {
@@ -13,12 +13,15 @@ import type {
 } from '../../src/providers/provider.ts';
 import { newId, systemRuntime } from '../../src/runtime.ts';
 import type { Weather } from '../support/tcp-proxy.ts';
+import { type Abilities, type Applying, applying } from './applies.ts';
 
 /** What a provider's test gives to the suite. */
 export interface ProviderUnderTest<Settings, Scope> {
   /** For the titles: the provider, the version of its target, the rights of the broker. */
   readonly name: string;
   readonly kind: ProviderKind<Settings, Scope>;
+  /** What the target and its world have: which tests apply. That it is true is a test too. */
+  readonly abilities: Abilities;
   /** Starts a target of the test's own; or says why it cannot be had, and then every test is skipped with that. */
   start(): Promise<TargetUnderTest<Settings, Scope> | { readonly unavailable: string }>;
 }
@@ -66,17 +69,18 @@ const HOSTILE: readonly (readonly [string, string])[] = [
 
 interface Suite<Settings, Scope> {
   readonly kind: ProviderKind<Settings, Scope>;
+  readonly when: Applying['when'];
   /** The target, or the test is skipped with the reason why there is none. */
   its(ctx: TestContext): TargetUnderTest<Settings, Scope>;
   /** Opens a target, which is closed after the test. */
   open(settings: Settings): Target<Scope>;
-  /** As `open`, for tests of ending: skipped where credentials only lapse. */
+  /** As `open`, for tests that need what is endable. */
   openEndable(ctx: TestContext, settings?: Settings): EndableTarget<Scope>;
 }
 
 /**
- * What every provider must do, whatever its target: see DESIGN.md, "Providers". What a target cannot do is not
- * tested; what cannot be tested for want of something in the target's world is skipped and says so.
+ * What every provider must do, whatever its target: see DESIGN.md, "Providers". Which tests apply is what the subject
+ * declares; those that do not are named, with the reason, by tests that hold the reason to be true.
  */
 export function providerConformance<Settings, Scope>(subject: ProviderUnderTest<Settings, Scope>): void {
   describe(`provider conformance: ${subject.name}`, () => {
@@ -95,8 +99,10 @@ export function providerConformance<Settings, Scope>(subject: ProviderUnderTest<
     });
     afterAll(() => world?.stop());
 
+    const { when, tellOthers } = applying(subject.kind, subject.abilities);
     const suite: Suite<Settings, Scope> = {
       kind: subject.kind,
+      when,
       its: (ctx) => world ?? ctx.skip(unavailable),
       open(settings) {
         const target = subject.kind.open(settings, contextOf(world?.identityToken));
@@ -105,9 +111,8 @@ export function providerConformance<Settings, Scope>(subject: ProviderUnderTest<
       },
       openEndable(ctx, settings = suite.its(ctx).settings) {
         const target = suite.open(settings);
-        return target.ends === 'expiry-only'
-          ? ctx.skip('its credentials cannot be ended before their time')
-          : target;
+        if (target.ends === 'expiry-only') throw new Error('It declares another `ends` than it has');
+        return target;
       },
     };
     mintTests(suite);
@@ -116,21 +121,39 @@ export function providerConformance<Settings, Scope>(subject: ProviderUnderTest<
     extendAndInventoryTests(suite);
     networkTests(suite);
     rightsTests(suite);
+    tellOthers((ctx) => abilitiesOf(suite, ctx));
   });
 }
 
-function mintTests<Settings, Scope>({ kind, its, open }: Suite<Settings, Scope>): void {
-  test('mint: gives a credential that can do what the scope says, by its name, until its expiry', async (ctx) => {
-    const { settings, scope, canUse, exists, expiryOf } = its(ctx);
-    const terms = termsOf();
-    const minted = await open(settings).mint(scope, terms, soon());
-    expect(await canUse(minted.secret)).toBe(true);
-    expect(await exists(terms.name)).toBe(true);
-    expect(minted.expiresAt).toBeLessThanOrEqual(terms.expiresAt);
-    if (kind.targetExpires && expiryOf) expect(await expiryOf(terms.name)).toBe(minted.expiresAt);
-  });
+/** What the target and its world really have. */
+function abilitiesOf<Settings, Scope>({ its, open }: Suite<Settings, Scope>, ctx: TestContext): Abilities {
+  const { settings, network, powerless } = its(ctx);
+  const target = open(settings);
+  return {
+    ends: target.ends,
+    extends: target.extend !== undefined,
+    lists: target.inventory !== undefined,
+    network: network !== undefined,
+    powerless: powerless !== undefined,
+  };
+}
 
-  test('mint: makes nothing once its window has passed, and says so', async (ctx) => {
+function mintTests<Settings, Scope>({ kind, when, its, open }: Suite<Settings, Scope>): void {
+  when(
+    [],
+    'mint: gives a credential that can do what the scope says, by its name, until its expiry',
+    async (ctx) => {
+      const { settings, scope, canUse, exists, expiryOf } = its(ctx);
+      const terms = termsOf();
+      const minted = await open(settings).mint(scope, terms, soon());
+      expect(await canUse(minted.secret)).toBe(true);
+      expect(await exists(terms.name)).toBe(true);
+      expect(minted.expiresAt).toBeLessThanOrEqual(terms.expiresAt);
+      if (kind.targetExpires && expiryOf) expect(await expiryOf(terms.name)).toBe(minted.expiresAt);
+    },
+  );
+
+  when([], 'mint: makes nothing once its window has passed, and says so', async (ctx) => {
     const { settings, scope, exists } = its(ctx);
     const terms = { ...termsOf(), mintBefore: Date.now() - 1 };
     const error = await failure(open(settings).mint(scope, terms, soon()));
@@ -138,50 +161,54 @@ function mintTests<Settings, Scope>({ kind, its, open }: Suite<Settings, Scope>)
     expect(await exists(terms.name)).toBe(false);
   });
 
-  test('mint: makes no second credential under one name, and does not say that there is none', async (ctx) => {
-    const { settings, scope, canUse } = its(ctx);
-    if (kind.settles !== 'from-lease-id') ctx.skip('its credentials are not found by their names');
-    const target = open(settings);
-    const terms = termsOf();
-    const minted = await target.mint(scope, terms, soon());
-    expect(mayHaveTakenEffect(await failure(target.mint(scope, terms, soon())))).toBe(true);
-    expect(await canUse(minted.secret)).toBe(true);
-  });
+  when(
+    ['found-by-name'],
+    'mint: makes no second credential under one name, and does not say that there is none',
+    async (ctx) => {
+      const { settings, scope, canUse } = its(ctx);
+      const target = open(settings);
+      const terms = termsOf();
+      const minted = await target.mint(scope, terms, soon());
+      expect(mayHaveTakenEffect(await failure(target.mint(scope, terms, soon())))).toBe(true);
+      expect(await canUse(minted.secret)).toBe(true);
+    },
+  );
 
-  test('mint: makes nothing when it is aborted before it begins', async (ctx) => {
+  when([], 'mint: makes nothing when it is aborted before it begins', async (ctx) => {
     const { settings, scope, exists } = its(ctx);
     const terms = termsOf();
     await failure(open(settings).mint(scope, terms, AbortSignal.abort()));
     expect(await exists(terms.name)).toBe(false);
   });
 
-  test('mint: keeps the secret out of the handle, which survives JSON', async (ctx) => {
+  when([], 'mint: keeps the secret out of the handle, which survives JSON', async (ctx) => {
     const { settings, scope } = its(ctx);
     const minted = await open(settings).mint(scope, termsOf(), soon());
     expect(JSON.parse(JSON.stringify(minted.handle))).toEqual(minted.handle);
     expectNoSecret(minted, minted.handle);
   });
 
-  test('mint: serves many at once, each with a secret of its own', async (ctx) => {
+  when([], 'mint: serves many at once, each with a secret of its own', async (ctx) => {
     const { settings, scope } = its(ctx);
     const target = open(settings);
     const minted = await Promise.all(Array.from({ length: 30 }, () => target.mint(scope, termsOf(), soon())));
     expect(new Set(minted.map(({ secret }) => JSON.stringify(secret))).size).toBe(30);
   });
 
-  test.for(HOSTILE)('mint: does not stumble over %s in the context', async ([, text], ctx) => {
-    const { settings, scope, canUse } = its(ctx);
-    const context = { issuer: text, subject: text, grant: text, task: text, taskId: text, purpose: text };
-    const terms = { ...termsOf(), context };
-    const target = open(settings);
-    const minted = await target.mint(scope, terms, soon());
-    expect(await canUse(minted.secret)).toBe(true);
-    if (target.ends !== 'expiry-only') await target.end(endingOf(terms, minted.handle), soon());
-  });
+  for (const [what, text] of HOSTILE)
+    when([], `mint: does not stumble over ${what} in the context`, async (ctx) => {
+      const { settings, scope, canUse } = its(ctx);
+      const context = { issuer: text, subject: text, grant: text, task: text, taskId: text, purpose: text };
+      const terms = { ...termsOf(), context };
+      const target = open(settings);
+      const minted = await target.mint(scope, terms, soon());
+      expect(await canUse(minted.secret)).toBe(true);
+      if (target.ends !== 'expiry-only') await target.end(endingOf(terms, minted.handle), soon());
+    });
 }
 
-function endTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, Scope>): void {
-  test('end: makes it unusable, and cuts its open sessions', async (ctx) => {
+function endTests<Settings, Scope>({ when, its, openEndable }: Suite<Settings, Scope>): void {
+  when(['endable'], 'end: makes it unusable, and cuts its open sessions', async (ctx) => {
     const { scope, canUse, exists, openSession } = its(ctx);
     const target = openEndable(ctx);
     const terms = termsOf();
@@ -196,7 +223,7 @@ function endTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, S
     await Promise.all(sessions.map((session) => session.close()));
   });
 
-  test('end: succeeds again and again, and finds nothing the second time', async (ctx) => {
+  when(['endable'], 'end: succeeds again and again, and finds nothing the second time', async (ctx) => {
     const { scope } = its(ctx);
     const target = openEndable(ctx);
     const terms = termsOf();
@@ -208,24 +235,24 @@ function endTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, S
     }
   });
 
-  test('end: without a handle, it says when what nobody received will have lapsed', async (ctx) => {
-    if (kind.settles !== 'bounded-by-ttl') ctx.skip('its credentials are found by their names');
-    const target = openEndable(ctx);
-    if (target.ends === 'denied') ctx.skip('what nobody received can be denied');
-    const terms = termsOf();
-    const { lapsesAt } = await target.end(endingOf(terms, null), soon());
-    expect(lapsesAt).toBe(terms.expiresAt);
-  });
+  when(
+    ['bounded-by-ttl', 'confirmed'],
+    'end: without a handle, it says when what nobody received will have lapsed',
+    async (ctx) => {
+      const target = openEndable(ctx);
+      const terms = termsOf();
+      const { lapsesAt } = await target.end(endingOf(terms, null), soon());
+      expect(lapsesAt).toBe(terms.expiresAt);
+    },
+  );
 
-  test('end: succeeds for what never was', async (ctx) => {
+  when(['endable', 'found-by-name'], 'end: succeeds for what never was', async (ctx) => {
     const target = openEndable(ctx);
-    if (kind.settles !== 'from-lease-id') ctx.skip('its credentials are not found by their names');
     expect((await target.end(endingOf(termsOf(), null), soon())).found).toBe(false);
   });
 
-  test('end: works by the name alone', async (ctx) => {
+  when(['endable', 'found-by-name'], 'end: works by the name alone', async (ctx) => {
     const { scope, canUse } = its(ctx);
-    if (kind.settles !== 'from-lease-id') ctx.skip('its credentials are not found by their names');
     const target = openEndable(ctx);
     const terms = termsOf();
     const minted = await target.mint(scope, terms, soon());
@@ -233,21 +260,24 @@ function endTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, S
     expect(await canUse(minted.secret)).toBe(false);
   });
 
-  test('end: leaves alone a credential whose name begins with the same characters', async (ctx) => {
-    const { scope, canUse } = its(ctx);
-    const target = openEndable(ctx);
-    const short = termsOf();
-    const long = { ...short, name: `${short.name}0` };
-    const ended = await target.mint(scope, short, soon());
-    const kept = await target.mint(scope, long, soon());
-    await target.end(endingOf(short, ended.handle), soon());
-    expect(await canUse(kept.secret)).toBe(true);
-    await target.end(endingOf(long, kept.handle), soon());
-  });
+  when(
+    ['endable'],
+    'end: leaves alone a credential whose name begins with the same characters',
+    async (ctx) => {
+      const { scope, canUse } = its(ctx);
+      const target = openEndable(ctx);
+      const short = termsOf();
+      const long = { ...short, name: `${short.name}0` };
+      const ended = await target.mint(scope, short, soon());
+      const kept = await target.mint(scope, long, soon());
+      await target.end(endingOf(short, ended.handle), soon());
+      expect(await canUse(kept.secret)).toBe(true);
+      await target.end(endingOf(long, kept.handle), soon());
+    },
+  );
 
-  test('end: an unknown handle does not keep it from ending', async (ctx) => {
+  when(['endable', 'found-by-name'], 'end: an unknown handle does not keep it from ending', async (ctx) => {
     const { scope, canUse } = its(ctx);
-    if (kind.settles !== 'from-lease-id') ctx.skip('its credentials are not found by their names');
     const target = openEndable(ctx);
     const terms = termsOf();
     const minted = await target.mint(scope, terms, soon());
@@ -256,8 +286,8 @@ function endTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, S
   });
 }
 
-function endRaceTests<Settings, Scope>({ kind, its, openEndable }: Suite<Settings, Scope>): void {
-  test('end: many may end one credential at once', async (ctx) => {
+function endRaceTests<Settings, Scope>({ kind, when, its, openEndable }: Suite<Settings, Scope>): void {
+  when(['endable'], 'end: many may end one credential at once', async (ctx) => {
     const { scope, canUse } = its(ctx);
     const targets = [openEndable(ctx), openEndable(ctx)];
     for (let round = 0; round < 5; round++) {
@@ -271,7 +301,7 @@ function endRaceTests<Settings, Scope>({ kind, its, openEndable }: Suite<Setting
     }
   });
 
-  test('end: many may be ended at once', async (ctx) => {
+  when(['endable'], 'end: many may be ended at once', async (ctx) => {
     const { scope, exists } = its(ctx);
     const target = openEndable(ctx);
     const all = Array.from({ length: 30 }, () => termsOf());
@@ -285,59 +315,63 @@ function endRaceTests<Settings, Scope>({ kind, its, openEndable }: Suite<Setting
     for (const terms of all) expect(await exists(terms.name)).toBe(false);
   });
 
-  test('end: what it says to be absent after the mint window does not come into being later', async (ctx) => {
-    const { scope, exists } = its(ctx);
-    if (kind.settles !== 'from-lease-id') ctx.skip('its credentials are not found by their names');
-    const [minter, ender] = [openEndable(ctx), openEndable(ctx)];
-    // Windows that close while the mint is on its way, so that both ends of the race are seen.
-    for (let round = 0; round < 20; round++) {
-      const terms = { ...termsOf(), mintBefore: Date.now() + 1_000 + round };
-      const minting = minter.mint(scope, terms, soon()).catch(() => {});
-      while (Date.now() <= terms.mintBefore - 1_000) await new Promise(setImmediate);
-      await ender.end(endingOf(terms, null), soon());
-      await minting;
-      if (Date.now() > terms.mintBefore) expect(await exists(terms.name)).toBe(false);
-      await ender.end(endingOf(terms, null), soon());
-      expect(await exists(terms.name)).toBe(false);
-    }
-  });
+  when(
+    ['endable', 'found-by-name'],
+    'end: what it says to be absent after the mint window does not come into being later',
+    async (ctx) => {
+      const { scope, exists } = its(ctx);
+      const [minter, ender] = [openEndable(ctx), openEndable(ctx)];
+      // Windows that close while the mint is on its way, so that both ends of the race are seen.
+      for (let round = 0; round < 20; round++) {
+        const terms = { ...termsOf(), mintBefore: Date.now() + 1_000 + round };
+        const minting = minter.mint(scope, terms, soon()).catch(() => {});
+        while (Date.now() <= terms.mintBefore - 1_000) await new Promise(setImmediate);
+        await ender.end(endingOf(terms, null), soon());
+        await minting;
+        if (Date.now() > terms.mintBefore) expect(await exists(terms.name)).toBe(false);
+        await ender.end(endingOf(terms, null), soon());
+        expect(await exists(terms.name)).toBe(false);
+      }
+    },
+  );
 }
 
 function extendAndInventoryTests<Settings, Scope>({
   kind,
+  when,
   its,
   open,
   openEndable,
 }: Suite<Settings, Scope>): void {
-  test('extend: moves the expiry, there and back, and again', async (ctx) => {
+  when(['extends'], 'extend: moves the expiry, there and back, and again', async (ctx) => {
     const { settings, scope, canUse, expiryOf } = its(ctx);
     const target = open(settings);
-    if (!target.extend) return ctx.skip('its credentials cannot be extended');
     const terms = termsOf();
     const minted = await target.mint(scope, terms, soon());
     for (const expiresAt of [terms.expiresAt + TTL_MS, terms.expiresAt + TTL_MS, terms.expiresAt + 1]) {
-      await target.extend(endingOf(terms, minted.handle), expiresAt, soon());
+      await extendOf(target)(endingOf(terms, minted.handle), expiresAt, soon());
       if (expiryOf) expect(await expiryOf(terms.name)).toBe(expiresAt);
     }
     expect(await canUse(minted.secret)).toBe(true);
   });
 
-  test('extend: fails for what is gone, and does not bring it back', async (ctx) => {
-    const { scope, exists } = its(ctx);
-    const target = openEndable(ctx);
-    const extend = target.extend?.bind(target) ?? ctx.skip('its credentials cannot be extended');
-    if (target.ends !== 'confirmed') ctx.skip('its credentials do not go');
-    const terms = termsOf();
-    const { handle } = await target.mint(scope, terms, soon());
-    await target.end(endingOf(terms, handle), soon());
-    await failure(extend(endingOf(terms, handle), terms.expiresAt + 1, soon()));
-    expect(await exists(terms.name)).toBe(false);
-  });
+  when(
+    ['extends', 'confirmed'],
+    'extend: fails for what is gone, and does not bring it back',
+    async (ctx) => {
+      const { scope, exists } = its(ctx);
+      const target = openEndable(ctx);
+      const terms = termsOf();
+      const { handle } = await target.mint(scope, terms, soon());
+      await target.end(endingOf(terms, handle), soon());
+      await failure(extendOf(target)(endingOf(terms, handle), terms.expiresAt + 1, soon()));
+      expect(await exists(terms.name)).toBe(false);
+    },
+  );
 
-  test('inventory: lists what bears our mark, and nothing else', async (ctx) => {
+  when(['lists'], 'inventory: lists what bears our mark, and nothing else', async (ctx) => {
     const { settings, scope, makeStranger } = its(ctx);
     const target = open(settings);
-    if (!target.inventory) return ctx.skip('its credentials cannot be listed');
     const terms = termsOf();
     const { handle } = await target.mint(scope, terms, soon());
     const stranger = await makeStranger?.(MARK);
@@ -353,63 +387,71 @@ function extendAndInventoryTests<Settings, Scope>({
   });
 }
 
-function networkTests<Settings, Scope>({ kind, its, open, openEndable }: Suite<Settings, Scope>): void {
+function networkTests<Settings, Scope>({ kind, when, its, open, openEndable }: Suite<Settings, Scope>): void {
   function needsNetwork(ctx: TestContext) {
-    return its(ctx).network ?? ctx.skip('there is no way to make the network to this target fail');
+    const { network } = its(ctx);
+    if (network === undefined) throw new Error('It declares a network that is not there');
+    return network;
   }
 
-  test('mint: failed, but it was created: the error says that it may be, and ending by name removes it', async (ctx) => {
-    const { scope, exists } = its(ctx);
-    const network = needsNetwork(ctx);
-    const target = openEndable(ctx, network.settings);
-    await warmUp(target, scope);
-    for (const failing of ['cut', 'deaf'] as const) {
-      const terms = termsOf();
-      network.set({ kind: failing, replies: 0 });
-      const error = await failure(target.mint(scope, terms, AbortSignal.timeout(PATIENCE_MS)));
-      expect(mayHaveTakenEffect(error)).toBe(true);
-      await network.swallowed();
-      expect(await exists(terms.name)).toBe(true);
-      network.set({ kind: 'fair' });
-      const { found, lapsesAt } = await target.end(endingOf(terms, null), soon());
-      if (kind.settles === 'from-lease-id') {
-        expect(found).toBe(true);
-        expect(await exists(terms.name)).toBe(false);
-      } else if (target.ends === 'confirmed') expect(lapsesAt).toBe(terms.expiresAt);
-    }
-  });
-
-  test.for(['cut', 'deaf'] as const)(
-    'end: %s after any reply, it ends when it is tried again',
-    async (failing, ctx) => {
-      const { scope, canUse, exists, openSession } = its(ctx);
+  when(
+    ['network', 'endable'],
+    'mint: failed, but it was created: the error says that it may be, and ending by name removes it',
+    async (ctx) => {
+      const { scope, exists } = its(ctx);
       const network = needsNetwork(ctx);
       const target = openEndable(ctx, network.settings);
-      let failed = true;
-      for (let replies = 0; failed && replies < 20; replies++) {
+      await warmUp(target, scope);
+      for (const failing of ['cut', 'deaf'] as const) {
         const terms = termsOf();
-        const minted = await target.mint(scope, terms, soon());
-        const session = await openSession?.(minted.secret);
-        network.set({ kind: failing, replies });
-        failed = await target.end(endingOf(terms, minted.handle), AbortSignal.timeout(PATIENCE_MS)).then(
-          () => false,
-          (error) => {
-            expect(error).toBeInstanceOf(ProviderError);
-            return mayHaveTakenEffect(error);
-          },
-        );
+        network.set({ kind: failing, replies: 0 });
+        const error = await failure(target.mint(scope, terms, AbortSignal.timeout(PATIENCE_MS)));
+        expect(mayHaveTakenEffect(error)).toBe(true);
+        await network.swallowed();
+        expect(await exists(terms.name)).toBe(true);
         network.set({ kind: 'fair' });
-        await target.end(endingOf(terms, minted.handle), soon());
-        expect(await canUse(minted.secret)).toBe(false);
-        if (target.ends === 'confirmed') expect(await exists(terms.name)).toBe(false);
-        expect(await session?.isAlive()).not.toBe(true);
-        await session?.close();
+        const { found, lapsesAt } = await target.end(endingOf(terms, null), soon());
+        if (kind.settles === 'from-lease-id') {
+          expect(found).toBe(true);
+          expect(await exists(terms.name)).toBe(false);
+        } else if (target.ends === 'confirmed') expect(lapsesAt).toBe(terms.expiresAt);
       }
-      expect(failed).toBe(false);
     },
   );
 
-  test('a target that is down is unreachable, and it recovers by itself', async (ctx) => {
+  for (const failing of ['cut', 'deaf'] as const)
+    when(
+      ['network', 'endable'],
+      `end: ${failing} after any reply, it ends when it is tried again`,
+      async (ctx) => {
+        const { scope, canUse, exists, openSession } = its(ctx);
+        const network = needsNetwork(ctx);
+        const target = openEndable(ctx, network.settings);
+        let failed = true;
+        for (let replies = 0; failed && replies < 20; replies++) {
+          const terms = termsOf();
+          const minted = await target.mint(scope, terms, soon());
+          const session = await openSession?.(minted.secret);
+          network.set({ kind: failing, replies });
+          failed = await target.end(endingOf(terms, minted.handle), AbortSignal.timeout(PATIENCE_MS)).then(
+            () => false,
+            (error) => {
+              expect(error).toBeInstanceOf(ProviderError);
+              return mayHaveTakenEffect(error);
+            },
+          );
+          network.set({ kind: 'fair' });
+          await target.end(endingOf(terms, minted.handle), soon());
+          expect(await canUse(minted.secret)).toBe(false);
+          if (target.ends === 'confirmed') expect(await exists(terms.name)).toBe(false);
+          expect(await session?.isAlive()).not.toBe(true);
+          await session?.close();
+        }
+        expect(failed).toBe(false);
+      },
+    );
+
+  when(['network'], 'a target that is down is unreachable, and it recovers by itself', async (ctx) => {
     const { scope, canUse } = its(ctx);
     const network = needsNetwork(ctx);
     const target = open(network.settings);
@@ -433,36 +475,40 @@ function networkTests<Settings, Scope>({ kind, its, open, openEndable }: Suite<S
     expect(await canUse((await target.mint(scope, termsOf(), soon())).secret)).toBe(true);
   });
 
-  test('a call that is aborted gives up at once, and says that it may have taken effect', async (ctx) => {
-    const { scope } = its(ctx);
-    const network = needsNetwork(ctx);
-    const target = open(network.settings);
-    const terms = termsOf();
-    const { handle } = await target.mint(scope, terms, soon());
-    network.set({ kind: 'blackhole' });
-    for (const call of [
-      (signal: AbortSignal) => target.mint(scope, termsOf(), signal),
-      ...(target.ends === 'expiry-only'
-        ? []
-        : [(signal: AbortSignal) => target.end(endingOf(terms, handle), signal)]),
-      ...(target.inventory ? [(signal: AbortSignal) => namesIn(target, signal)] : []),
-    ]) {
-      const began = performance.now();
-      const error = await failure(call(AbortSignal.timeout(50)));
-      expect(error).toMatchObject({ code: 'target-timeout' });
-      expect(performance.now() - began).toBeLessThan(1_000);
-    }
-  });
+  when(
+    ['network'],
+    'a call that is aborted gives up at once, and says that it may have taken effect',
+    async (ctx) => {
+      const { scope } = its(ctx);
+      const network = needsNetwork(ctx);
+      const target = open(network.settings);
+      const terms = termsOf();
+      const { handle } = await target.mint(scope, terms, soon());
+      network.set({ kind: 'blackhole' });
+      for (const call of [
+        (signal: AbortSignal) => target.mint(scope, termsOf(), signal),
+        ...(target.ends === 'expiry-only'
+          ? []
+          : [(signal: AbortSignal) => target.end(endingOf(terms, handle), signal)]),
+        ...(target.inventory ? [(signal: AbortSignal) => namesIn(target, signal)] : []),
+      ]) {
+        const began = performance.now();
+        const error = await failure(call(AbortSignal.timeout(50)));
+        expect(error).toMatchObject({ code: 'target-timeout' });
+        expect(performance.now() - began).toBeLessThan(1_000);
+      }
+    },
+  );
 
-  test('a target is opened, and closed, without the network', async (ctx) => {
+  when(['network'], 'a target is opened, and closed, without the network', async (ctx) => {
     const network = needsNetwork(ctx);
     network.set({ kind: 'down' });
     await kind.open(network.settings, contextOf()).close();
   });
 }
 
-function rightsTests<Settings, Scope>({ its, open }: Suite<Settings, Scope>): void {
-  test('selfTest: finds nothing wrong, and leaves nothing behind', async (ctx) => {
+function rightsTests<Settings, Scope>({ when, its, open }: Suite<Settings, Scope>): void {
+  when([], 'selfTest: finds nothing wrong, and leaves nothing behind', async (ctx) => {
     const { settings, scope } = its(ctx);
     const target = open(settings);
     const before = target.inventory && (await namesIn(target, soon()));
@@ -471,40 +517,39 @@ function rightsTests<Settings, Scope>({ its, open }: Suite<Settings, Scope>): vo
       expect(await namesIn(target, soon())).toEqual(before);
   });
 
-  test('selfTest: names what is missing, and what to do', async (ctx) => {
+  when(['powerless'], 'selfTest: names what is missing, and what to do', async (ctx) => {
     const { powerless, scope } = its(ctx);
-    const { ok, steps, remedies } = await open(powerless ?? ctx.skip('no broker without rights')).selfTest(
-      soon(),
-      [scope],
-    );
+    const { ok, steps, remedies } = await open(powerless as Settings).selfTest(soon(), [scope]);
     expect(ok).toBe(false);
     expect(steps.some((step) => !step.ok)).toBe(true);
     expect(remedies).not.toEqual([]);
   });
 
-  test('mint: without the rights it is forbidden, and makes nothing', async (ctx) => {
+  when(['powerless'], 'mint: without the rights it is forbidden, and makes nothing', async (ctx) => {
     const { powerless, scope, exists } = its(ctx);
     const terms = termsOf();
-    const error = await failure(
-      open(powerless ?? ctx.skip('no broker without rights')).mint(scope, terms, soon()),
-    );
+    const error = await failure(open(powerless as Settings).mint(scope, terms, soon()));
     expect(error).toMatchObject({ code: 'target-forbidden' });
     expect(await exists(terms.name)).toBe(false);
   });
 
-  test('end: without the rights it is forbidden, and it works once they are there', async (ctx) => {
-    const { powerless, settings, scope, canUse } = its(ctx);
-    const terms = termsOf();
-    const target = open(settings);
-    const weak = open(powerless ?? ctx.skip('no broker without rights'));
-    if (target.ends === 'expiry-only' || weak.ends === 'expiry-only') return;
-    const minted = await target.mint(scope, terms, soon());
-    const error = await failure(weak.end(endingOf(terms, minted.handle), soon()));
-    expect(error).toMatchObject({ code: 'target-forbidden' });
-    expect(await canUse(minted.secret)).toBe(true);
-    await target.end(endingOf(terms, minted.handle), soon());
-    expect(await canUse(minted.secret)).toBe(false);
-  });
+  when(
+    ['powerless', 'endable'],
+    'end: without the rights it is forbidden, and it works once they are there',
+    async (ctx) => {
+      const { powerless, settings, scope, canUse } = its(ctx);
+      const terms = termsOf();
+      const target = open(settings);
+      const weak = open(powerless as Settings);
+      if (target.ends === 'expiry-only' || weak.ends === 'expiry-only') return;
+      const minted = await target.mint(scope, terms, soon());
+      const error = await failure(weak.end(endingOf(terms, minted.handle), soon()));
+      expect(error).toMatchObject({ code: 'target-forbidden' });
+      expect(await canUse(minted.secret)).toBe(true);
+      await target.end(endingOf(terms, minted.handle), soon());
+      expect(await canUse(minted.secret)).toBe(false);
+    },
+  );
 }
 
 function contextOf(identityToken?: TargetContext['identityToken']): TargetContext {
@@ -562,6 +607,12 @@ export function expectNoSecret({ secret }: Minted, elsewhere: unknown): void {
   const secrets = Object.values(secret.values).filter((value) => value.length >= 24 && !value.includes(MARK));
   expect(secrets).not.toEqual([]);
   for (const value of secrets) expect(text).not.toContain(value);
+}
+
+/** How a target that declares it moves an expiry. */
+function extendOf(target: Target<never>): NonNullable<Target['extend']> {
+  if (target.extend === undefined) throw new Error('It declares that it extends, and does not');
+  return target.extend.bind(target);
 }
 
 async function namesIn(target: Target<never>, signal: AbortSignal): Promise<string[]> {

@@ -6,6 +6,7 @@ import { interfaceVersion, provider, store } from './vending.ts';
 providerConformance({
   name: 'a vending machine',
   kind: provider,
+  abilities: { ends: 'confirmed', extends: false, lists: true, network: false, powerless: false },
   start: async () => ({
     settings: { region: 'eu' },
     scope: { shelf: 'a' },

@@ -7,6 +7,7 @@ for (const variant of ['expiry-only', 'denied'] as const) {
   providerConformance({
     name: `AWS, ${variant}, against a strict fake of STS, IAM and S3`,
     kind: provider,
+    abilities: { ends: variant, extends: false, lists: false, network: true, powerless: true },
     start: async () => {
       const world = await startAwsWorld();
       const { aws } = world;

@@ -73,6 +73,7 @@ const canUse = async (secret: Secret, url: string) =>
 providerConformance({
   name: 'AWS, expiry-only, against moto with its IAM enforced (session policies by a gate before it)',
   kind: provider,
+  abilities: { ends: 'expiry-only', extends: false, lists: false, network: false, powerless: true },
   start: async () => {
     const world = await startMotoWorld();
     if (world === null) return { unavailable: NEEDS_MOTO };

@@ -5,6 +5,7 @@ import { scopeOf, startGoogleWorld } from './world.ts';
 providerConformance({
   name: 'Google Cloud (a fake of it), access tokens of a service account',
   kind: provider,
+  abilities: { ends: 'expiry-only', extends: false, lists: false, network: true, powerless: true },
   start: async () => {
     const { google, proxy, identityToken, settings, stop } = await startGoogleWorld();
     return {

@@ -5,6 +5,7 @@ import { startWebhookWorld } from './world.ts';
 providerConformance({
   name: 'a credential service over HTTP (a fake of one)',
   kind: provider,
+  abilities: { ends: 'confirmed', extends: true, lists: true, network: true, powerless: true },
   start: async () => {
     const { service, proxy, identityToken, settings, stop } = await startWebhookWorld();
     const all = { extend: true, inventory: true };

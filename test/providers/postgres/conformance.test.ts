@@ -7,6 +7,7 @@ for (const version of ['15', '18'] as const) {
     providerConformance({
       name: `PostgreSQL ${version}, the broker ${admin === 'least' ? 'with the least rights' : 'as superuser'}`,
       kind: provider,
+      abilities: { ends: 'confirmed', extends: true, lists: true, network: true, powerless: true },
       start: async () => {
         const warehouse = await startWarehouse(version);
         if ('unavailable' in warehouse) return warehouse;

@@ -5,6 +5,7 @@ import { scopeOf, settingsFor, startVaultWorld, tokenNamed } from './world.ts';
 providerConformance({
   name: 'Vault (a fake of it), database users under a token for each lease',
   kind: provider,
+  abilities: { ends: 'confirmed', extends: false, lists: false, network: true, powerless: true },
   start: async () => {
     const { vault, proxy, identityToken, stop } = await startVaultWorld();
     return {
