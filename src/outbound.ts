@@ -1,4 +1,5 @@
 import { HallpassError, ProviderError } from './errors.ts';
+import { ofNodeCode } from './node-errors.ts';
 import type { Runtime } from './runtime.ts';
 
 /** What Node's own fetch takes as `dispatcher`. */
@@ -80,16 +81,12 @@ function gaveUp(doing: string, cause: unknown): ProviderError {
   return new ProviderError('target-timeout', `Cannot ${doing}: no answer in time`, { cause });
 }
 
-/** A certificate that we do not accept ends the handshake before anything is sent. */
-const CERTIFICATE_CODE =
-  /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF))/;
-
 /** A network error's code says what happened; its message may quote what was sent. */
 function noAnswer(doing: string, error: unknown): ProviderError {
   if (error instanceof HallpassError)
     return new ProviderError('target-failed', `Cannot ${doing}: ${error.message}`);
   const code = codeOf(error);
-  const refused = code !== undefined && CERTIFICATE_CODE.test(code);
+  const refused = code !== undefined && ofNodeCode(code) === 'target-refused';
   return new ProviderError(
     refused ? 'target-refused' : 'target-unreachable',
     `Cannot ${doing}: ${refused ? "the server's certificate is not accepted" : 'no answer'}${code ? ` (${code})` : ''}`,

@@ -18,6 +18,7 @@ export interface Issued {
 export interface IssueOptions {
   subject?: string;
   uris?: string[];
+  addresses?: string[];
   dns?: string[];
   emails?: string[];
   ca?: boolean;
@@ -35,11 +36,12 @@ export interface IssueOptions {
 
 /** Makes a certificate of anything, good or not, an hour around the tests' epoch. Without `by` it is its own issuer. */
 export async function issue(by: Issued | null, options: IssueOptions = {}): Promise<Issued> {
-  const { ca = false, uris = [], dns = [], emails = [], extensions = [] } = options;
+  const { ca = false, uris = [], addresses = [], dns = [], emails = [], extensions = [] } = options;
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const subject = options.subject ?? `CN=${ca ? 'Test Authority' : 'test leaf'}`;
   const names = [
     ...uris.map((value) => ({ type: 'url', value }) as const),
+    ...addresses.map((value) => ({ type: 'ip', value }) as const),
     ...dns.map((value) => ({ type: 'dns', value }) as const),
     ...emails.map((value) => ({ type: 'email', value }) as const),
   ];

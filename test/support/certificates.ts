@@ -1,13 +1,11 @@
-import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import { type Issued, issue } from './authority.ts';
 
 /** A certificate and its key, as PEM and as objects. */
 export interface TestCertificate {
   readonly cert: string;
   readonly key: string;
-  readonly certificate: x509.X509Certificate;
-  readonly keys: webcrypto.CryptoKeyPair;
+  readonly certificate: Issued['certificate'];
+  readonly issued: Issued;
 }
 
 export interface CertificateOptions {
@@ -15,32 +13,24 @@ export interface CertificateOptions {
   name: string;
   /** The IP address that it is for. */
   address?: string;
+  /** The DNS names that it is for. */
+  dns?: string[];
   /** Its authority; without it the certificate is a root of its own. */
   signedBy?: TestCertificate;
-  /** More extensions, for instance a URI as alternative name. */
-  extensions?: x509.Extension[];
 }
 
-/** Makes a P-256 certificate, good for an hour of real time. */
+/** Makes a certificate for any use, good for an hour of real time: for servers of the tests, whose clients have that clock. */
 export async function createCertificate(options: CertificateOptions): Promise<TestCertificate> {
-  const { name, address, signedBy, extensions = [] } = options;
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const certificate = await x509.X509CertificateGenerator.create({
+  const { name, address, dns = [], signedBy } = options;
+  const issued = await issue(signedBy?.issued ?? null, {
     subject: `CN=${name}`,
-    issuer: signedBy?.certificate.subject ?? `CN=${name}`,
-    notBefore: new Date(Date.now() - 60_000),
-    notAfter: new Date(Date.now() + 3_600_000),
-    signingAlgorithm: algorithm,
-    publicKey: keys.publicKey,
-    signingKey: (signedBy?.keys ?? keys).privateKey,
-    extensions: [
-      new x509.BasicConstraintsExtension(!signedBy, undefined, true),
-      ...(address ? [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: address }])] : []),
-      ...extensions,
-    ],
+    ca: signedBy === undefined,
+    addresses: address === undefined ? [] : [address],
+    dns,
+    usage: null,
+    extendedUsage: null,
+    notBefore: Date.now() - 60_000,
+    notAfter: Date.now() + 3_600_000,
   });
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  const key = `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`;
-  return { cert: certificate.toString('pem'), key, certificate, keys };
+  return { cert: issued.pem, key: issued.keyPem, certificate: issued.certificate, issued };
 }

@@ -61,7 +61,15 @@ const COMPOSITION = new Set([
   'kinds.ts',
 ]);
 
-const LEAVES = new Set(['errors.ts', 'result.ts', 'runtime.ts', 'limits.ts', 'json.ts', 'outbound.ts']);
+const LEAVES = new Set([
+  'errors.ts',
+  'result.ts',
+  'runtime.ts',
+  'limits.ts',
+  'json.ts',
+  'outbound.ts',
+  'node-errors.ts',
+]);
 
 /**
  * Which parts may import a package, for its types too. A package that is not named here is a vendor's SDK: it belongs

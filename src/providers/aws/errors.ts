@@ -1,4 +1,5 @@
 import { ProviderError, type ProviderErrorCode } from '../../errors.ts';
+import { ofNodeCode } from '../../node-errors.ts';
 
 /**
  * Names of AWS errors to ours, without the `Exception` that some carry (STS and IAM API references, "Errors" of each
@@ -59,27 +60,6 @@ const BY_NAME: Readonly<Record<string, ProviderErrorCode>> = {
   TimeoutError: 'target-timeout',
 };
 
-/** Codes of Node's own errors. A certificate that we do not accept is our refusal: nothing was sent. */
-const BY_NODE_CODE: Readonly<Record<string, ProviderErrorCode>> = {
-  ECONNREFUSED: 'target-unreachable',
-  ECONNRESET: 'target-unreachable',
-  ECONNABORTED: 'target-unreachable',
-  EPIPE: 'target-unreachable',
-  ETIMEDOUT: 'target-unreachable',
-  EHOSTUNREACH: 'target-unreachable',
-  EHOSTDOWN: 'target-unreachable',
-  ENETUNREACH: 'target-unreachable',
-  ENOTFOUND: 'target-unreachable',
-  EAI_AGAIN: 'target-unreachable',
-  CERT_HAS_EXPIRED: 'target-refused',
-  CERT_NOT_YET_VALID: 'target-refused',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'target-refused',
-  SELF_SIGNED_CERT_IN_CHAIN: 'target-refused',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'target-refused',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'target-refused',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'target-refused',
-};
-
 /** What the SDK puts on its errors, as far as it is looked at. */
 interface SdkError {
   readonly name: string;
@@ -117,7 +97,7 @@ export function providerError(doing: string, error: unknown, signal?: AbortSigna
 
 function codeOf(name: string, nodeCode: string | undefined, status: number | undefined): ProviderErrorCode {
   // Before the name: the SDK calls a connection that breaks a TimeoutError.
-  const known = (nodeCode === undefined ? undefined : BY_NODE_CODE[nodeCode]) ?? BY_NAME[name];
+  const known = (nodeCode === undefined ? undefined : ofNodeCode(nodeCode)) ?? BY_NAME[name];
   if (known) return known;
   if (status === 429) return 'target-throttled';
   if (status === 401 || status === 403) return 'target-forbidden';

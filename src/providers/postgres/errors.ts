@@ -1,4 +1,5 @@
 import { ProviderError, type ProviderErrorCode } from '../../errors.ts';
+import { ofNodeCode } from '../../node-errors.ts';
 import { MAX_COLLISIONS } from './limits.ts';
 
 /** Our own SQLSTATEs, raised by the guard of a mint. Class HP is left to users by the standard. */
@@ -68,30 +69,6 @@ const BY_CLASS: Readonly<Record<string, ProviderErrorCode>> = {
   P0: 'target-refused', // raised by a function of the target's
 };
 
-/** Codes of Node's own errors. A certificate that we do not accept is our refusal: nothing was sent. */
-const BY_NODE_CODE: Readonly<Record<string, ProviderErrorCode>> = {
-  ECONNREFUSED: 'target-unreachable',
-  ECONNRESET: 'target-unreachable',
-  ECONNABORTED: 'target-unreachable',
-  EPIPE: 'target-unreachable',
-  ETIMEDOUT: 'target-unreachable',
-  EHOSTUNREACH: 'target-unreachable',
-  EHOSTDOWN: 'target-unreachable',
-  ENETUNREACH: 'target-unreachable',
-  ENOTFOUND: 'target-unreachable',
-  EAI_AGAIN: 'target-unreachable',
-  CERT_HAS_EXPIRED: 'target-refused',
-  CERT_NOT_YET_VALID: 'target-refused',
-  CERT_REVOKED: 'target-refused',
-  CERT_UNTRUSTED: 'target-refused',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'target-refused',
-  SELF_SIGNED_CERT_IN_CHAIN: 'target-refused',
-  UNABLE_TO_GET_ISSUER_CERT: 'target-refused',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'target-refused',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'target-refused',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'target-refused',
-};
-
 /** The code of an error, ours, PostgreSQL's or Node's; undefined for what has none. */
 export function vendorCode(error: unknown): string | undefined {
   if (error instanceof ProviderError) return error.vendorCode;
@@ -118,7 +95,7 @@ export function providerError(doing: string, error: unknown): ProviderError {
 function ourCode(vendor: string | undefined): ProviderErrorCode {
   // The connection broke: pg says so with a message and no code.
   if (vendor === undefined) return 'target-unreachable';
-  const known = BY_SQLSTATE[vendor] ?? BY_NODE_CODE[vendor];
+  const known = BY_SQLSTATE[vendor] ?? ofNodeCode(vendor);
   if (known) return known;
   const inClass = /^[0-9A-Z]{5}$/.test(vendor) ? BY_CLASS[vendor.slice(0, 2)] : undefined;
   return inClass ?? 'target-failed';

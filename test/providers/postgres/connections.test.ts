@@ -4,26 +4,29 @@ import { settingsSchema } from '../../../src/providers/postgres/settings.ts';
 import type { EndableTarget, Target } from '../../../src/providers/provider.ts';
 import { systemRuntime } from '../../../src/runtime.ts';
 import { endingOf, failure, soon, termsOf } from '../../conformance/provider.ts';
-import { type Authority, makeAuthority } from '../../support/openssl-authority.ts';
+import { createCertificate, type TestCertificate } from '../../support/certificates.ts';
 import { availablePostgres, type PostgresServer, startPostgres } from '../../support/postgres.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
 import { logIn, newPassword, scope } from './world.ts';
 
 let server: PostgresServer | undefined;
-let authority: Authority | undefined;
+let authority: TestCertificate | undefined;
 let unavailable = 'the server did not start';
 const opened: Target<never>[] = [];
 
 beforeAll(async () => {
-  const made = await makeAuthority();
   const { '18': available } = await availablePostgres();
-  if ('unavailable' in made) unavailable = made.unavailable;
-  else if (!available.ok) unavailable = available.reason;
+  if (!available.ok) unavailable = available.reason;
   else {
-    authority = made;
+    authority = await createCertificate({ name: 'authority' });
+    const { cert: certificate, key } = await createCertificate({
+      name: 'db.example',
+      dns: ['db.example', 'localhost'],
+      signedBy: authority,
+    });
     server = await startPostgres({
       version: '18',
-      tls: { ...(await made.issue('db.example', ['DNS:db.example', 'DNS:localhost'])), clientCa: made.ca },
+      tls: { certificate, key, clientCa: authority.cert },
       authentication: ['hostssl all by_certificate 127.0.0.1/32 cert', 'hostnossl all all all reject'],
     });
     const client = await server.connect().catch(() => null);
@@ -58,7 +61,7 @@ async function works(target: EndableTarget<ReturnType<typeof scope>>): Promise<v
 }
 
 test('tls: a server that its authority vouches for by name is trusted', async (ctx) => {
-  const ca = authority?.ca ?? ctx.skip(unavailable);
+  const ca = authority?.cert ?? ctx.skip(unavailable);
   await works(open(ctx, { host: 'localhost', tls: { ca } }));
   await works(open(ctx, { tls: { ca, server_name: 'db.example' } }));
   await works(open(ctx, { host: 'localhost', tls: { ca, server_name: 'db.example' } }));
@@ -71,7 +74,7 @@ test.for([
 ] as [string, { withCa?: true; server_name?: string }][])(
   'tls: %s is refused, and nothing is sent',
   async ([, { withCa, ...tls }], ctx) => {
-    const ca = authority?.ca ?? ctx.skip(unavailable);
+    const ca = authority?.cert ?? ctx.skip(unavailable);
     const trust = withCa || 'server_name' in tls ? { ca } : {};
     const error = await failure(
       open(ctx, { tls: { ...trust, ...tls } }).end(endingOf(termsOf(), null), soon()),
@@ -94,7 +97,8 @@ test('tls: a server without TLS is not spoken to, and plaintext takes a word of 
 });
 
 test('tls: the broker can log in by its own certificate, without a password', async (ctx) => {
-  const { ca, issue } = authority ?? ctx.skip(unavailable);
+  const signedBy = authority ?? ctx.skip(unavailable);
+  const ca = signedBy.cert;
   const admin = open(ctx, { host: 'localhost', tls: { ca } });
   const { secret } = await admin.mint(scope({ statements: ['SELECT 1'] }), termsOf(), soon());
   const root = await logIn(
@@ -103,14 +107,14 @@ test('tls: the broker can log in by its own certificate, without a password', as
   );
   await root.query('CREATE ROLE by_certificate LOGIN CREATEROLE');
   await root.end();
-  const { certificate: cert, key } = await issue('by_certificate');
+  const { cert, key } = await createCertificate({ name: 'by_certificate', signedBy });
   await works(
     open(ctx, { host: 'localhost', username: 'by_certificate', password: undefined, tls: { ca, cert, key } }),
   );
 });
 
 test('mint: the secret tells how to reach and verify the server', async (ctx) => {
-  const ca = authority?.ca ?? ctx.skip(unavailable);
+  const ca = authority?.cert ?? ctx.skip(unavailable);
   const target = open(ctx, { host: 'localhost', tls: { ca }, client_host: 'db.example', client_port: 6432 });
   const terms = termsOf();
   const { secret } = await target.mint(scope({ statements: ['SELECT 1'] }), terms, soon());
@@ -129,7 +133,7 @@ test('mint: the secret tells how to reach and verify the server', async (ctx) =>
 });
 
 test('a wrong password, database or address is told apart', async (ctx) => {
-  const ca = authority?.ca ?? ctx.skip(unavailable);
+  const ca = authority?.cert ?? ctx.skip(unavailable);
   const common = { host: 'localhost', tls: { ca } };
   const ending = endingOf(termsOf(), null);
   const wrong = open(ctx, { ...common, password: newPassword() });
@@ -152,7 +156,7 @@ test('a wrong password, database or address is told apart', async (ctx) => {
 
 test('a server that crashes and restarts is used again, without a new start of ours', async (ctx) => {
   const { kill, restart } = { kill: () => server?.kill(), restart: () => server?.restart() };
-  const ca = authority?.ca ?? ctx.skip(unavailable);
+  const ca = authority?.cert ?? ctx.skip(unavailable);
   const target = open(ctx, { host: 'localhost', tls: { ca } });
   const terms = termsOf();
   const { handle } = await target.mint(scope({ statements: ['SELECT 1'] }), terms, soon());
