@@ -221,6 +221,7 @@ async function composeBroker(
     committer: createCommitter(database, runtime),
     attestors: [...config.issuers].map(([name, { kind, settings }]) => kind.create(name, settings, runtime)),
     grants: config.grants,
+    withdrawn: config.withdrawn,
     targets,
     access: config.access,
     people: config.people,

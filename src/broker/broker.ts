@@ -18,6 +18,8 @@ export interface Broker {
   readonly committer: Committer;
   readonly attestors: readonly Attestor[];
   readonly grants: ReadonlyMap<string, Grant>;
+  /** Names of grants whose open tasks end. */
+  readonly withdrawn: ReadonlySet<string>;
   readonly targets: ReadonlyMap<string, LiveTarget>;
   readonly access: readonly AccessRule[];
   readonly people: readonly Human[];

@@ -28,6 +28,8 @@ export interface Config {
   readonly issuers: ReadonlyMap<string, ConfiguredIssuer>;
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
+  /** Names of grants whose open tasks end. None of them is in `grants`. */
+  readonly withdrawn: ReadonlySet<string>;
   readonly access: readonly AccessRule[];
   /** Who is who, where one human has several identities. */
   readonly people: readonly Human[];

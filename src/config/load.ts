@@ -134,6 +134,7 @@ async function build(
   const targets = await loadTargets(sections.targets ?? {}, { ...packages, ...options.providers }, loading);
   const world: GrantWorld = { issuers: issuers.world, targets: targets.world };
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
+  const withdrawn = readWithdrawn(sections, loading);
   const access = readAccess(sections.access ?? [], world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
@@ -166,6 +167,7 @@ async function build(
     issuers: issuers.configured,
     targets: withScopes(targets.configured, members.grants),
     grants,
+    withdrawn,
     access,
     people,
     audit: auditConfig(sections.audit, options.path),
@@ -257,6 +259,18 @@ function credentialsOf(grant: Json | undefined): Readonly<Record<string, Members
   return credentials !== null && typeof credentials === 'object'
     ? (credentials as Record<string, Members>)
     : {};
+}
+
+/** A name in both places would open tasks, and end them at once. */
+function readWithdrawn({ withdrawn = [], grants = {} }: Sections, loading: Loading): ReadonlySet<string> {
+  for (const [i, name] of withdrawn.entries()) {
+    if (Object.hasOwn(grants, name))
+      loading.faults.push({
+        path: ['withdrawn', i],
+        message: `Cannot withdraw ${quote(name)}: it is in grants; take it out of one of the two`,
+      });
+  }
+  return new Set(withdrawn);
 }
 
 function readAccess(raw: RawConfig['access'], world: GrantWorld, loading: Loading): AccessRule[] {

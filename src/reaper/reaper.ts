@@ -2,6 +2,7 @@ import { expireRequests } from '../broker/approval.ts';
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
 import { finishKills } from '../broker/kill.ts';
+import { endWithdrawn } from '../broker/withdraw.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
 import type { TaskRow } from '../store/rows.ts';
@@ -77,10 +78,12 @@ export function createReaper(broker: Broker): Reaper {
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
     await finishKills(broker);
+    const withdrawn = await endWithdrawn(broker, HOUSEKEEPING_BATCH);
     const closed = await Promise.all((await expiredTasks(database, now, HOUSEKEEPING_BATCH)).map(close));
     await expireRequests(broker, HOUSEKEEPING_BATCH);
     const forgotten = await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
-    if (Math.max(closed.filter(Boolean).length, forgotten) < HOUSEKEEPING_BATCH) return;
+    const most = Math.max(withdrawn, closed.filter(Boolean).length, forgotten);
+    if (most < HOUSEKEEPING_BATCH) return;
     // There is more than one look takes: the next goes on with it.
     housekeptAt = Number.NEGATIVE_INFINITY;
     woken = true;

@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, gt, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, getTableColumns, gt, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import { type Database, withUnavailable } from './database.ts';
 import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
@@ -77,6 +77,21 @@ export async function listTasks(
       .from(task)
       .where(and(...wanted))
       .orderBy(asc(task.id))
+      .limit(limit),
+  );
+}
+
+/** Open tasks of grants that nobody has begun to end. */
+export function openTasksOf(
+  database: Database,
+  grants: readonly string[],
+  limit: number,
+): Promise<TaskRow[]> {
+  return withUnavailable(() =>
+    database.orm
+      .select(columns)
+      .from(task)
+      .where(and(eq(task.state, 'open'), isNull(task.endReason), inArray(task.grant, [...grants])))
       .limit(limit),
   );
 }

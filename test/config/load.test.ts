@@ -224,3 +224,13 @@ test('loadConfig: without a file, says where to name one', async () => {
     '/etc/hallpass/hallpass.yaml : Cannot read the configuration: there is no such file; name another by --config or HALLPASS_CONFIG',
   ]);
 });
+
+test('loadConfig: a grant is withdrawn by its name, and is then no grant any more', async () => {
+  const withdrawing = (name: string) => example(['access:', `withdrawn: [${name}]\naccess:`]);
+  const config = await load(withdrawing('of-last-year'));
+  expect(config.ok && [...config.value.withdrawn]).toEqual(['of-last-year']);
+  const [name = ''] = config.ok ? [...config.value.grants.keys()] : [];
+  expect(await faultsIn(withdrawing(name))).toEqual([
+    expect.stringContaining(`withdrawn[0]: Cannot withdraw "${name}": it is in grants`),
+  ]);
+});

@@ -46,6 +46,7 @@ export interface TestBrokerOptions {
   readonly limits?: Partial<BrokerLimits>;
   readonly access?: readonly AccessRule[];
   readonly people?: Broker['people'];
+  readonly withdrawn?: readonly string[];
   readonly attestors?: readonly Attestor[];
   readonly url?: string;
 }
@@ -106,6 +107,7 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
     targets,
     access: options.access ?? [],
     people: options.people ?? [],
+    withdrawn: new Set(options.withdrawn),
     mark,
     url: options.url ?? TEST_URL,
     nonces: createNonces(await installationNonceKey(database, runtime)),
