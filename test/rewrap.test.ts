@@ -43,4 +43,5 @@ test('hallpass rewrap: a master key that a program prints seals, and its ring op
   });
   expect(await withRing('no key', check)).toBe(10);
   expect(said).toContain('cannot use key 1');
-});
+  // Four starts of the embedded store.
+}, 240_000);
