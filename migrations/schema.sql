@@ -8,21 +8,22 @@ $$;
 
 CREATE FUNCTION public.audit_event_month(instant timestamp with time zone) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  first timestamptz := date_trunc('month', instant, 'UTC');
-  month text := 'audit_event_' || to_char(first at time zone 'UTC', 'YYYY_MM');
-begin
-  if to_regclass(month) is null then
-    execute format('create table %I partition of audit_event for values from (%L) to (%L)',
-      month, first, (first at time zone 'UTC' + interval '1 month') at time zone 'UTC');
-    execute format('create trigger audit_event_append_only before truncate on %I '
-      'for each statement execute function audit_event_is_append_only()', month);
-  end if;
-  return month;
-end
-$$;
+    declare
+      first timestamptz := date_trunc('month', instant, 'UTC');
+      month text := 'audit_event_' || to_char(first at time zone 'UTC', 'YYYY_MM');
+      place text := format('%I.%I', 'public', month);
+    begin
+      if to_regclass(place) is null then
+        execute format('create table %s partition of %I.audit_event for values from (%L) to (%L)',
+          place, 'public', first, (first at time zone 'UTC' + interval '1 month') at time zone 'UTC');
+        execute format('create trigger audit_event_append_only before truncate on %s '
+          'for each statement execute function %I.audit_event_is_append_only()', place, 'public');
+      end if;
+      return month;
+    end
+    $$;
 
 CREATE TABLE public.approval_request (
     id text NOT NULL COLLATE pg_catalog."C",
@@ -167,6 +168,7 @@ CREATE TABLE public.lease (
     ended_at timestamp with time zone,
     outcome text,
     evidence jsonb,
+    use jsonb,
     CONSTRAINT lease_check CHECK (((state = 'ended'::text) = ((outcome IS NOT NULL) AND (ended_at IS NOT NULL)))),
     CONSTRAINT lease_check1 CHECK (((state = 'ended'::text) = (due_at IS NULL))),
     CONSTRAINT lease_check2 CHECK (((state <> ALL (ARRAY['ending'::text, 'ended'::text])) OR ((end_reason IS NOT NULL) AND (ending_since IS NOT NULL)))),
@@ -240,6 +242,15 @@ CREATE TABLE public.signing_key (
     signs_from timestamp with time zone NOT NULL,
     CONSTRAINT signing_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['ES256'::text, 'RS256'::text]))),
     CONSTRAINT signing_key_generation_check CHECK ((generation >= 0))
+);
+
+CREATE TABLE public.target_watch (
+    target text NOT NULL COLLATE pg_catalog."C",
+    holder text,
+    held_until timestamp with time zone,
+    fence bigint NOT NULL,
+    unbroken_since timestamp with time zone,
+    looked_at timestamp with time zone
 );
 
 CREATE TABLE public.task (
@@ -344,6 +355,9 @@ ALTER TABLE ONLY public.signing_key
 
 ALTER TABLE ONLY public.signing_key
     ADD CONSTRAINT signing_key_pkey PRIMARY KEY (kid);
+
+ALTER TABLE ONLY public.target_watch
+    ADD CONSTRAINT target_watch_pkey PRIMARY KEY (target);
 
 ALTER TABLE ONLY public.task_grant
     ADD CONSTRAINT task_grant_pkey PRIMARY KEY (id);

@@ -12,6 +12,8 @@ export {
   type ProviderKind,
   type Secret,
   type SelfTest,
+  type Sighting,
+  type Sightings,
   type Target,
   type TargetContext,
   type Templating,

@@ -32,6 +32,8 @@ export interface BrokerLimits {
   readonly overdueAfterMs: number;
   /** How often each target's inventory is compared with the leases. */
   readonly sweepEveryMs: number;
+  /** How often the open sessions of credentials are looked at, where a target shows them. */
+  readonly observeEveryMs: number;
   /** How far a replica's clock may be from the database's before it is not ready. */
   readonly clockToleranceMs: number;
 }
@@ -53,6 +55,7 @@ export const defaultLimits: BrokerLimits = {
   reaperBatch: 256,
   overdueAfterMs: 60_000,
   sweepEveryMs: 600_000,
+  observeEveryMs: 10_000,
   clockToleranceMs: 5_000,
 };
 

@@ -20,6 +20,7 @@ import { type RunningServer, startServer } from './http/server.ts';
 import { composeIssuer } from './issuer/compose.ts';
 import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
+import { runObservers } from './reaper/observe.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
@@ -124,6 +125,7 @@ async function startOver(
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
+    runObservers(broker, stopping.signal),
     sequencer?.run(stopping.signal),
     ...runExports(broker, config, registry, stopping.signal),
     runWitnessing(broker, config, stopping.signal),
@@ -213,6 +215,7 @@ async function composeBroker(
       target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
       minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      coverage: null,
     });
   }
   return {
@@ -256,6 +259,7 @@ function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
     claimMs: Math.max(defaultLimits.claimMs, endTimeoutMs * 2),
     mintConcurrency: limits.mintingPerTarget ?? defaultLimits.mintConcurrency,
     endConcurrency: limits.endingPerTarget ?? defaultLimits.endConcurrency,
+    observeEveryMs: (limits.observeEverySeconds ?? defaultLimits.observeEveryMs / 1000) * 1000,
   };
 }
 

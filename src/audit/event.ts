@@ -128,7 +128,26 @@ export type EventBody =
     }
   | {
       readonly kind: 'lease.ended';
-      readonly data: { readonly outcome: Outcome; readonly reason: EndReason; readonly evidence: Json };
+      readonly data: {
+        readonly outcome: Outcome;
+        readonly reason: EndReason;
+        readonly evidence: Json;
+        /** What is known of its use; absent where nobody ever received it. */
+        readonly use?: UseAtEnd;
+      };
+    }
+  /** A credential was seen in use: the first time, and from each new place up to a bound. */
+  | {
+      readonly kind: 'credential.used';
+      readonly data: {
+        /** What saw it: an open session at the target. */
+        readonly how: 'session';
+        readonly seenAt: string;
+        /** When it began by the target's clock, where the target tells. */
+        readonly since: string | null;
+        readonly address: string | null;
+        readonly application: string | null;
+      };
     }
   | {
       readonly kind: 'orphan.found';
@@ -184,6 +203,24 @@ export type EventBody =
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
   | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
+
+/** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */
+export type UseAtEnd =
+  | {
+      readonly verdict: 'used';
+      readonly firstSeenAt: string;
+      readonly lastSeenAt: string;
+      readonly places: number;
+      readonly more: boolean;
+    }
+  | { readonly verdict: 'not-seen'; readonly lookedEverySeconds: number }
+  | { readonly verdict: 'unknown'; readonly why: UnknownUse };
+
+/**
+ * Why nothing can be said of a use: the target shows none (`not-observed`); nobody looked for part of the time
+ * (`observed-in-part`); an earlier attempt to end it may have cut sessions that nobody heard of (`ended-in-parts`).
+ */
+export type UnknownUse = 'not-observed' | 'observed-in-part' | 'ended-in-parts';
 
 /** How a lease ended, truthfully (invariant 3). */
 export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';

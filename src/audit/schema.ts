@@ -18,6 +18,21 @@ const reason = z.enum([
   'withdrawn',
 ]);
 
+const useAtEnd = z.discriminatedUnion('verdict', [
+  z.strictObject({
+    verdict: z.literal('used'),
+    firstSeenAt: instant,
+    lastSeenAt: instant,
+    places: z.int(),
+    more: z.boolean(),
+  }),
+  z.strictObject({ verdict: z.literal('not-seen'), lookedEverySeconds: z.int() }),
+  z.strictObject({
+    verdict: z.literal('unknown'),
+    why: z.enum(['not-observed', 'observed-in-part', 'ended-in-parts']),
+  }),
+]);
+
 type DataOf<Kind extends EventKind> = Extract<EventBody, { readonly kind: Kind }>['data'];
 
 /** A schema for each member, those that may be absent included. */
@@ -175,11 +190,22 @@ export const EVENTS: {
     }),
   },
   'lease.ended': {
-    meaning: 'A lease ended, truthfully, with what the target confirmed',
+    meaning: 'A lease ended, truthfully, with what the target confirmed, and what is known of its use',
     data: z.strictObject({
       outcome: z.enum(['revoked', 'denied', 'expired', 'never-minted']),
       reason,
       evidence: json,
+      use: z.exactOptional(useAtEnd),
+    }),
+  },
+  'credential.used': {
+    meaning: 'A credential was seen in use: the first time, and from each new place up to a bound',
+    data: z.strictObject({
+      how: z.enum(['session']),
+      seenAt: instant,
+      since: instant.nullable(),
+      address: z.string().nullable(),
+      application: z.string().nullable(),
     }),
   },
   'orphan.found': {

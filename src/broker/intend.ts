@@ -84,6 +84,7 @@ export function intend(
     endedAt: null,
     outcome: null,
     evidence: null,
+    use: null,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { EndReason, Outcome } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
 import type { Json } from '../json.ts';
-import type { LeaseRow } from '../store/rows.ts';
+import type { LeaseRow, LeaseUse } from '../store/rows.ts';
 
 /**
  * A lease begins in `minting`: its intent is committed, its provider has not answered. With the provider's answer it
@@ -17,6 +17,7 @@ const ALLOWED = {
   issue: ['minting'],
   renew: ['active'],
   note: ['active'],
+  'see-use': ['active', 'ending', 'ended'],
   postpone: ['active', 'ending'],
   'begin-ending': ['minting', 'active'],
   'end-later': ['ending'],
@@ -38,6 +39,8 @@ export type LeaseAction =
   | { readonly do: 'renew'; readonly expiresAt: number; readonly dueAt: number }
   /** What was extended or not at the target, or null: nothing is amiss. */
   | { readonly do: 'note'; readonly error: string | null }
+  /** It was seen in use, or more is known of that. Changes nothing of its state: what has ended stays so. */
+  | { readonly do: 'see-use'; readonly use: LeaseUse }
   /** The reaper need not look before; or what was made turns out to have a handle, and to live longer than asked. */
   | { readonly do: 'postpone'; readonly dueAt: number; readonly handle?: Json; readonly expiresAt?: number }
   /** It has to end. `attempts` is 1 when the caller goes on to end it himself, under the claim that `dueAt` is. */
@@ -61,6 +64,7 @@ export type LeaseAction =
       readonly at: number;
       readonly outcome: Outcome;
       readonly evidence: Json;
+      readonly use: LeaseUse | null;
       readonly reason?: EndReason;
     };
 
@@ -95,6 +99,8 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
       };
     case 'note':
       return { ...lease, lastError: action.error };
+    case 'see-use':
+      return { ...lease, use: action.use };
     case 'begin-ending':
       return {
         ...lease,
@@ -123,6 +129,7 @@ export function changeLease(lease: LeaseRow, action: LeaseAction): LeaseRow {
         endedAt: action.at,
         outcome: action.outcome,
         evidence: action.evidence,
+        use: action.use,
         sealed: null,
       };
   }

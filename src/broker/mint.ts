@@ -147,7 +147,14 @@ async function recordFailure(broker: Broker, lease: LeaseRow, error: unknown): P
         dueAt: Math.max(now, lease.dueAt ?? now),
         attempts: 0,
       })
-    : changeLease(lease, { do: 'end', at: now, outcome: 'never-minted', evidence, reason: 'mint-failed' });
+    : changeLease(lease, {
+        do: 'end',
+        at: now,
+        outcome: 'never-minted',
+        evidence,
+        use: null,
+        reason: 'mint-failed',
+      });
   const about = aboutLease(lease);
   await broker.committer.commit({
     changedLeases: [changed],

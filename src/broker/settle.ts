@@ -1,7 +1,7 @@
 import type { Outcome } from '../audit/event.ts';
 import { type Json, storable } from '../json.ts';
 import type { BrokerLimits } from '../limits.ts';
-import type { EndableTarget, Ended } from '../providers/provider.ts';
+import type { EndableTarget, Ended, Sighting } from '../providers/provider.ts';
 import { withDeadline } from '../runtime.ts';
 import { readLease } from '../store/leases.ts';
 import type { LeaseRow } from '../store/rows.ts';
@@ -9,7 +9,8 @@ import { aboutLease, nameless } from './about.ts';
 import { type Broker, instant } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { describe, releaseQuota } from './mint.ts';
-import type { LiveTarget } from './targets.ts';
+import { type LiveTarget, watchGapMs } from './targets.ts';
+import { useAtEnd, useData } from './use.ts';
 
 /** One attempt to settle how a lease ends, by whoever holds its claim; the result is committed, whichever it is. */
 export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
@@ -33,7 +34,7 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
     return settleByExpiry(broker, lease, ended.lapsesAt, { withdrawn: evidence });
   const outcome = outcomeOf(lease, target, ended);
   if (outcome !== 'denied' || ended.effectiveAt === undefined)
-    return finish(broker, lease, outcome, evidence);
+    return finish(broker, lease, outcome, evidence, ended.sessions);
   return denyFrom(broker, lease, evidence, ended.effectiveAt);
 }
 
@@ -95,9 +96,17 @@ async function settleByExpiry(
   return finish(broker, lease, 'expired', evidence);
 }
 
-async function finish(broker: Broker, lease: LeaseRow, outcome: Outcome, evidence: Json): Promise<LeaseRow> {
+async function finish(
+  broker: Broker,
+  lease: LeaseRow,
+  outcome: Outcome,
+  evidence: Json,
+  sessions?: readonly Sighting[],
+): Promise<LeaseRow> {
   const now = broker.runtime.now();
-  const ended = changeLease(lease, { do: 'end', at: now, outcome, evidence });
+  const coverage = broker.targets.get(lease.target)?.coverage ?? null;
+  const use = useAtEnd(lease, { sessions, coverage, now, gapMs: watchGapMs(broker.limits) });
+  const ended = changeLease(lease, { do: 'end', at: now, outcome, evidence, use });
   const result = await broker.committer.commit({
     changedLeases: [ended],
     ...releaseQuota(ended),
@@ -106,11 +115,23 @@ async function finish(broker: Broker, lease: LeaseRow, outcome: Outcome, evidenc
         kind: 'lease.ended',
         actor: { kind: 'system' },
         about: aboutLease(lease),
-        data: { outcome, reason: lease.endReason ?? 'expired', evidence },
+        data: {
+          outcome,
+          reason: lease.endReason ?? 'expired',
+          evidence,
+          ...(use === null ? {} : { use: useData(use) }),
+        },
       },
     ],
   });
-  if (!result.ok) return (await readLease(broker.database, lease.id)) ?? lease;
+  if (!result.ok) {
+    const after = await readLease(broker.database, lease.id);
+    // It was seen in use while it ended: the claim still holds, and its end says so.
+    const holds =
+      after?.state === 'ending' && after.attempts === lease.attempts && after.dueAt === lease.dueAt;
+    if (holds && after.version > lease.version) return finish(broker, after, outcome, evidence, sessions);
+    return after ?? lease;
+  }
   broker.observe.ended(lease.target, outcome, now - (lease.endingSince ?? now));
   return committed(ended);
 }

@@ -2,6 +2,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { ProviderError } from '../errors.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { ProviderKind, Target } from '../providers/provider.ts';
+import type { Coverage } from '../store/target-watch.ts';
 
 /** A configured target with what protects it and us from each other. */
 export interface LiveTarget {
@@ -10,6 +11,13 @@ export interface LiveTarget {
   readonly target: Target;
   readonly minting: Lane;
   readonly ending: Lane;
+  /** How far back looks at its sessions follow each other, as this replica last read it. Only the observer sets it. */
+  coverage: Coverage | null;
+}
+
+/** The longest time between two looks that still follow each other: a replica that takes over from a dead one is in time. */
+export function watchGapMs(limits: BrokerLimits): number {
+  return 3 * limits.observeEveryMs;
 }
 
 /** One direction of work at one target: so many at once, so many waiting, and none while its breaker is open. */

@@ -5,7 +5,7 @@ import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { KillRest } from '../store/kills.ts';
-import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, LeaseUse, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type { TaskAndLeases } from '../store/tasks.ts';
 import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
@@ -76,6 +76,7 @@ export interface LeaseFilter {
   readonly live?: boolean;
   readonly overdue?: boolean;
   readonly outcome?: string;
+  readonly use?: LeaseUse['verdict'];
   readonly task?: string;
   readonly grant?: string;
   readonly target?: string;

@@ -93,6 +93,7 @@ function limitsOf(raw: NonNullable<RawBroker['limits']>): BrokerConfig['limits']
     endingPerTarget: raw.ending_per_target,
     mintTimeoutSeconds: raw.mint_timeout,
     endTimeoutSeconds: raw.end_timeout,
+    observeEverySeconds: raw.observe_every,
   };
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
 }

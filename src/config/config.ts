@@ -81,6 +81,7 @@ export interface BrokerConfig {
     readonly endingPerTarget?: number;
     readonly mintTimeoutSeconds?: number;
     readonly endTimeoutSeconds?: number;
+    readonly observeEverySeconds?: number;
   };
 }
 

@@ -36,6 +36,9 @@ const limits = z.strictObject({
     .meta({ description: 'Credentials that are ended at one target at once' }),
   mint_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to mint' }),
   end_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to end' }),
+  observe_every: duration({ max: 3600 }).optional().meta({
+    description: 'How often targets that show open sessions are asked who uses credentials; 10s by default',
+  }),
 });
 
 const broker = z.strictObject({

@@ -22,6 +22,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'lease.ending': [3005, 99, 1],
   'lease.end-failed': [3005, 99, 3],
   'lease.ended': [3005, 2, 1], // User Access Management: Revoke Privileges
+  'credential.used': [3002, 1, 1], // Authentication: Logon
   'orphan.found': [3001, 99, 4],
   'orphan.ended': [3001, 6, 2], // Account Change: Delete
   'task-grant.created': [6003, 1, 1],
@@ -77,6 +78,9 @@ export function ocsfEvent(index: number, body: string, origin: string): OcsfEven
         ? { user: { name: actor.subject, uid: actor.subject, domain: actor.issuer } }
         : { app_name: 'hallpass' },
     ...(about.task === undefined ? {} : { session: { uid: about.task } }),
+    ...(event.kind === 'credential.used' && event.data.address !== null
+      ? { src_endpoint: { ip: event.data.address } }
+      : {}),
     ...(about.target === undefined ? {} : { dst_endpoint: { name: about.target } }),
     ...(about.lease === undefined ? {} : { user: { uid: about.lease, credential_uid: about.lease } }),
     unmapped: { about, data },

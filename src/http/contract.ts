@@ -33,6 +33,7 @@ export const idempotencyKey = z
 export const emptyRequest = z.strictObject({});
 
 export const leaseState = z.enum(['minting', 'active', 'ending', 'ended']);
+export const useVerdict = z.enum(['used', 'not-seen', 'unknown']);
 export const outcome = z.enum(['revoked', 'denied', 'expired', 'never-minted']);
 export const endReason = z.enum([
   'completed',
@@ -46,6 +47,23 @@ export const endReason = z.enum([
 ]);
 
 export const identity = z.object({ issuer: z.string(), subject: z.string() });
+
+export const leaseUse = z
+  .object({
+    verdict: useVerdict.meta({
+      description: 'The others than `used` are said at the end; `not-seen` can miss what was short',
+    }),
+    first_seen_at: instant.optional(),
+    last_seen_at: instant.optional(),
+    places: z
+      .array(z.object({ address: z.string().nullable(), application: z.string().nullable() }))
+      .optional()
+      .meta({ description: 'From where it was used, and by what, as far as the target shows it' }),
+    more_places: z.boolean().optional(),
+    looked_every_seconds: z.int().optional(),
+    why: z.string().optional().meta({ description: 'Why it is unknown' }),
+  })
+  .meta({ id: 'LeaseUse', description: 'What is known of the use of a credential' });
 
 export const lease = z
   .object({
@@ -71,6 +89,7 @@ export const lease = z
     ended_at: instant.nullable(),
     outcome: outcome.nullable(),
     evidence: json.meta({ description: 'What the target confirmed at the end' }),
+    use: leaseUse.nullable(),
   })
   .meta({ id: 'Lease' });
 
@@ -195,6 +214,7 @@ export const listLeasesQuery = z.strictObject({
   live: z.enum(['true', 'false']).optional().meta({ description: 'Whether it has not ended' }),
   overdue: z.enum(['true']).optional(),
   outcome: outcome.optional(),
+  use: useVerdict.optional().meta({ description: 'What is known of its use' }),
   task: id.optional(),
   grant: name.optional(),
   target: name.optional(),

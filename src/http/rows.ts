@@ -10,7 +10,7 @@ import type {
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
-import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, LeaseUse, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
 function instant(ms: number): string {
@@ -51,7 +51,25 @@ export function leaseJson(row: LeaseRow, now: number): contract.Lease {
     ended_at: instantOrNull(row.endedAt),
     outcome: row.outcome,
     evidence: mutable(row.evidence),
+    use: row.use && useJson(row.use),
   };
+}
+
+function useJson(use: LeaseUse): NonNullable<contract.Lease['use']> {
+  switch (use.verdict) {
+    case 'used':
+      return {
+        verdict: use.verdict,
+        first_seen_at: instant(use.firstSeenAt),
+        last_seen_at: instant(use.lastSeenAt),
+        places: use.places.map((place) => ({ ...place })),
+        more_places: use.more,
+      };
+    case 'not-seen':
+      return { verdict: use.verdict, looked_every_seconds: use.lookedEverySeconds };
+    case 'unknown':
+      return { verdict: use.verdict, why: use.why };
+  }
 }
 
 export function taskJson(row: TaskRow): contract.Task {

@@ -92,6 +92,11 @@ interface TargetBase<Scope> {
   /** All credentials at the target whose name begins with our mark, in any order. For the orphan sweep. */
   inventory?(signal: AbortSignal): AsyncIterable<{ readonly name: string }>;
   /**
+   * The sessions that credentials whose name begins with our mark have open now. Called again and again while the
+   * broker runs, by one replica at a time. Absent where the target does not show them.
+   */
+  observe?(signal: AbortSignal): Promise<Sightings>;
+  /**
    * Mints and ends a real credential with the configured rights, and says by name what is missing. `scopes` are those
    * that the grants ask of this target, as the configuration writes them: templates are not filled in.
    */
@@ -178,8 +183,29 @@ export interface Ended {
    * broker waits for it, and then the outcome is `expired`. Milliseconds since the epoch.
    */
   readonly lapsesAt?: number;
+  /**
+   * The sessions that were open when this call came, for targets that show them by `observe`: the broker's last look.
+   * A bounded number.
+   */
+  readonly sessions?: readonly Sighting[];
   /** For `denied`: its own time was up before it was denied. It then has expired, and nothing was written. */
   readonly lapsed?: true;
+}
+
+/** What is open at a target. */
+export interface Sightings {
+  readonly sessions: readonly (Sighting & { readonly name: string })[];
+  /** Whether these are all: not when there are more than one look can take. */
+  readonly complete: boolean;
+}
+
+/** One use of a credential, or several that look the same. What the target hides is null. */
+export interface Sighting {
+  readonly address: string | null;
+  /** What the client says of itself: text from outside. */
+  readonly application: string | null;
+  /** When the first of them began by the target's clock. Milliseconds since the epoch. */
+  readonly since: number | null;
 }
 
 export interface SelfTest {

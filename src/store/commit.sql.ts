@@ -31,7 +31,7 @@ new_lease as (select * from json_to_recordset($6::json) as x(
 changed_lease as (select * from json_to_recordset($7::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "issuedAt" timestamptz, "expiresAt" timestamptz,
   "dueAt" timestamptz, "handle" jsonb, "sealed" text, "endReason" text, "endingSince" timestamptz, "attempts" int,
-  "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb)),
+  "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb, "use" jsonb)),
 quota_use as (select * from json_to_recordset($8::json) as x(
   "unit" int, "key" text, "live" int, "total" int, "issued" int, "maxLive" int, "maxTotal" int, "maxIssuedAnHour" int)),
 event as (select row_number() over () as position, * from json_to_recordset($9::json) as x(
@@ -145,7 +145,7 @@ change_lease as (
   update lease l set version = l.version + 1, state = c.state, issued_at = c."issuedAt", expires_at = c."expiresAt",
     due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
     ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
-    outcome = c.outcome, evidence = c.evidence
+    outcome = c.outcome, evidence = c.evidence, use = c.use
   from changed_lease c join good using (unit) where l.id = c.id and l.id = any(array(select id from changed_lease))),
 count_quota as (
   update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour, issued = n.issued + d.issued,

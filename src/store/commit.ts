@@ -308,7 +308,8 @@ function leaseRecord(unit: number, lease: LeaseRow): unknown {
 
 /** What can change in a lease. */
 function leaseChange(unit: number, lease: LeaseRow): unknown {
-  const { id, version, state, handle, sealed, endReason, attempts, lastError, outcome, evidence } = lease;
+  const { id, version, state, handle, sealed, endReason, attempts, lastError, outcome, evidence, use } =
+    lease;
   return {
     unit,
     id,
@@ -326,6 +327,7 @@ function leaseChange(unit: number, lease: LeaseRow): unknown {
     endedAt: instant(lease.endedAt),
     outcome,
     evidence,
+    use,
   };
 }
 

@@ -2,7 +2,7 @@ import { and, asc, eq, getTableColumns, gt, lt, ne, or, type SQL, sql } from 'dr
 import { type Database, withUnavailable } from './database.ts';
 import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
-import type { LeaseRow } from './rows.ts';
+import type { LeaseRow, LeaseUse } from './rows.ts';
 import { lease } from './schema.ts';
 
 /** Which leases to list. What is left out does not narrow. */
@@ -12,6 +12,7 @@ export interface LeaseFilter {
   /** Only those that should have ended by this instant and have not: see `overdueAt` in broker/lease.ts. Milliseconds since the epoch. */
   readonly overdueSince?: number | undefined;
   readonly outcome?: LeaseRow['outcome'] | undefined;
+  readonly use?: LeaseUse['verdict'] | undefined;
   readonly task?: string | undefined;
   readonly grant?: string | undefined;
   readonly target?: string | undefined;
@@ -46,6 +47,7 @@ export async function listLeases(
     filter.live === undefined ? undefined : (filter.live ? ne : eq)(lease.state, 'ended'),
     filter.overdueSince === undefined ? undefined : isOverdue(filter.overdueSince),
     filter.outcome ? eq(lease.outcome, filter.outcome) : undefined,
+    filter.use === undefined ? undefined : sql`${lease.use} ->> 'verdict' = ${filter.use}`,
     filter.task === undefined ? undefined : eq(lease.taskId, filter.task),
     filter.grant === undefined ? undefined : eq(lease.grant, filter.grant),
     filter.target === undefined ? undefined : eq(lease.target, filter.target),

@@ -1,4 +1,4 @@
-import type { EndReason, Outcome } from '../audit/event.ts';
+import type { EndReason, Outcome, UnknownUse } from '../audit/event.ts';
 import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 
@@ -36,6 +36,32 @@ export interface LeaseRow {
   readonly endedAt: number | null;
   readonly outcome: Outcome | null;
   readonly evidence: Json;
+  /** What was seen of its use; null while nothing was. */
+  readonly use: LeaseUse | null;
+}
+
+/**
+ * What is known of the use of a credential. `used`: it was seen, from these places. The others are said when a lease
+ * ends: `not-seen`: whoever looked, again and again from before it was issued until its end, saw nothing, and what was
+ * shorter than the time between two looks can have been missed; `unknown`: nobody looked all that time.
+ */
+export type LeaseUse =
+  | {
+      readonly verdict: 'used';
+      /** Milliseconds since the epoch. `lastSeenAt` may lag behind what was seen by a minute. */
+      readonly firstSeenAt: number;
+      readonly lastSeenAt: number;
+      readonly places: readonly UsePlace[];
+      /** There were more places than are kept. */
+      readonly more: boolean;
+    }
+  | { readonly verdict: 'not-seen'; readonly lookedEverySeconds: number }
+  | { readonly verdict: 'unknown'; readonly why: UnknownUse };
+
+/** From where, and by what, as far as the target lets us see. */
+export interface UsePlace {
+  readonly address: string | null;
+  readonly application: string | null;
 }
 
 /** A task as it is stored. Instants are milliseconds since the epoch. */

@@ -2,7 +2,7 @@ import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'driz
 import type { EndReason, Outcome } from '../audit/event.ts';
 import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
-import type { RequestRow } from './rows.ts';
+import type { LeaseUse, RequestRow } from './rows.ts';
 
 /** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
 
@@ -69,6 +69,7 @@ export const lease = pgTable('lease', {
   endedAt: instant('ended_at'),
   outcome: text().$type<Outcome>(),
   evidence: jsonb().$type<Json>(),
+  use: jsonb().$type<LeaseUse>(),
 });
 
 export const taskGrant = pgTable('task_grant', {

@@ -8,6 +8,7 @@ import type {
   Minted,
   ProviderKind,
   Secret,
+  Sighting,
   Target,
   TargetContext,
   Terms,
@@ -30,6 +31,10 @@ export interface MemoryWorld {
   readonly calls: { readonly call: FaultCall; readonly name: string }[];
   /** Called around each call. May wait, throw, or move the clock. Assign it in a test. */
   fault: Fault;
+  /** Open sessions of credentials, or of anybody. Assign them in a test; what ends a credential leaves them here. */
+  sessions: (Sighting & { readonly name: string })[];
+  /** Called before the sessions are looked at; answers whether a look takes them all. */
+  lookFault: () => boolean | Promise<boolean>;
   /** Called before the inventory is read. */
   inventoryFault: () => void | Promise<void>;
   /** Logs in with a secret: true while the target accepts it. */
@@ -74,6 +79,8 @@ export interface MemoryOptions {
   readonly targetExpires?: boolean;
   readonly settles?: ProviderKind['settles'];
   readonly ttl?: ProviderKind['ttl'];
+  /** Whether it shows open sessions. */
+  readonly observes?: boolean;
   /** With `denied`: how long a denial takes to be in force everywhere. */
   readonly denialDelayMs?: number;
 }
@@ -106,6 +113,8 @@ export function fakeProvider(options: MemoryOptions): MemoryWorld {
     minted: [],
     calls: [],
     fault: () => {},
+    sessions: [],
+    lookFault: () => true,
     inventoryFault: () => {},
     use: (secret) => {
       const credential = world.live.get(secret.values.username ?? '');
@@ -164,7 +173,9 @@ function open(
       const found = credential !== undefined && !credential.denied;
       if (settings.ends === 'confirmed') {
         world.live.delete(ending.name);
-        return { found, evidence: { deleted: found } };
+        if (!options.observes) return { found, evidence: { deleted: found } };
+        const sessions = world.sessions.filter(({ name }) => name === ending.name);
+        return { found, evidence: { deleted: found }, sessions };
       }
       if (credential) credential.denied = true;
       const effectiveAt = options.now() + (options.denialDelayMs ?? 0);
@@ -182,6 +193,14 @@ function open(
   const base = {
     mint,
     ...(settings.extend ? { extend } : {}),
+    ...(options.observes
+      ? {
+          observe: async () => {
+            const complete = await world.lookFault();
+            return { complete, sessions: world.sessions.filter(({ name }) => name.startsWith(context.mark)) };
+          },
+        }
+      : {}),
     async *inventory() {
       await world.inventoryFault();
       for (const { name, denied } of [...world.live.values()]) {

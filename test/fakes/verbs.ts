@@ -470,6 +470,7 @@ export class FakeVerbs implements Verbs {
       endedAt: null,
       outcome: null,
       evidence: null,
+      use: null,
     };
     this.leases.set(id, lease);
     const secret = this.options.secretOf?.(name, id) ?? postgresSecret(name, id, runtime);

@@ -124,6 +124,35 @@ test('archiveLog: refuses a month that is not sequenced, and an entry that was c
   await database.close();
 });
 
+test('audit_event_month: nothing of another schema or session stands in for what it means', async () => {
+  const database = await store.open();
+  const at = Date.parse('2027-05-15');
+  const [us] = await database.query<{ name: string }>(
+    { name: 'us', text: 'select current_user::text as name' },
+    [],
+  );
+  // Whoever may make a schema makes one with the name of the owner, and it comes before all others where "$user" does.
+  await database.script(`
+    create schema "${us!.name}";
+    create table "${us!.name}".audit_event (like public.audit_event) partition by range (at);
+    create function "${us!.name}".audit_event_is_append_only() returns trigger language plpgsql as 'begin return null; end';
+    create temp table audit_event_2027_05 (seq bigint)`);
+  await makePartition(database, at);
+  const made = await database.query(
+    {
+      name: 'made',
+      text: `
+        select c.relnamespace::regnamespace::text as schema, i.inhparent::regclass = 'public.audit_event'::regclass as ours,
+          array(select p.pronamespace::regnamespace::text from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+            where t.tgrelid = c.oid and p.proname = 'audit_event_is_append_only' order by 1) as triggers
+        from pg_class c join pg_inherits i on i.inhrelid = c.oid where c.relname = 'audit_event_2027_05'`,
+    },
+    [],
+  );
+  expect(made).toEqual([{ schema: 'public', ours: true, triggers: ['public', 'public'] }]);
+  await database.close();
+});
+
 test('postgres-grants.sql: the role can do all that a broker does, and cannot change what is logged', async (ctx) => {
   if (!postgres.ok) return ctx.skip(postgres.reason);
   const owner = await postgres.freshUrl('migrated');

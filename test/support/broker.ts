@@ -80,6 +80,7 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
       target: provider.open(settings, { runtime, target: name, mark }),
       minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      coverage: null,
     };
   }
 

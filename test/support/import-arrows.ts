@@ -18,7 +18,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   },
   'http/contract.ts': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
-  reaper: { values: ['broker', 'store'] },
+  reaper: { values: ['broker', 'store'], types: ['providers/provider.ts'] },
   // Pure: what a request for approval can become, and who counts.
   approvals: { values: ['grants'], types: ['store/rows.ts', 'identity/attestor.ts'] },
   broker: {

@@ -70,6 +70,7 @@ export function leaseRow(runtime: Runtime, task: TaskRow, over: Partial<LeaseRow
     endedAt: null,
     outcome: null,
     evidence: null,
+    use: null,
     ...over,
   };
 }

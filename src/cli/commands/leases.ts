@@ -10,6 +10,7 @@ export interface LeasesOptions extends ConnectionOptions, PageOptions {
   readonly live?: true;
   readonly overdue?: true;
   readonly outcome?: NonNullable<Lease['outcome']>;
+  readonly use?: NonNullable<Lease['use']>['verdict'];
   readonly task?: string;
   readonly grant?: string;
   readonly target?: string;
@@ -26,12 +27,13 @@ export async function leases(io: Io, options: LeasesOptions, id: string | undefi
     else await printTable(io, ['lease', id], leaseDetails(lease));
     return EXIT.done;
   }
-  const { state, live, overdue, outcome, task, grant, target, issuer, subject, cursor, limit } = options;
+  const { state, live, overdue, outcome, use, task, grant, target, issuer, subject, cursor, limit } = options;
   const query: LeasesQuery = {
     state,
     live: live ? 'true' : undefined,
     overdue: overdue ? 'true' : undefined,
     outcome,
+    use,
     task,
     grant,
     target,

@@ -1,4 +1,4 @@
-import type { Actor, AuditEvent } from '../../audit/event.ts';
+import type { Actor, AuditEvent, UseAtEnd } from '../../audit/event.ts';
 
 /** An event in a sentence, for a person who reads what happened to a task. Text from outside is not cleaned here. */
 export function sentence(event: AuditEvent): string {
@@ -30,7 +30,9 @@ export function sentence(event: AuditEvent): string {
     case 'lease.end-failed':
       return `${short(event)} could not be ended${on} (attempt ${event.data.attempt}): ${event.data.detail}${event.data.overdue ? '; OVERDUE' : ''}`;
     case 'lease.ended':
-      return `${short(event)} is ${event.data.outcome}: ${JSON.stringify(event.data.evidence)}`;
+      return `${short(event)} is ${event.data.outcome}: ${JSON.stringify(event.data.evidence)}${event.data.use === undefined ? '' : `; ${useSentence(event.data.use)}`}`;
+    case 'credential.used':
+      return `${short(event)} was seen in use${on}${from(event.data)}`;
     case 'request.refused':
       return `${who(event.actor)} was refused ${event.data.request}: ${event.data.reason}: ${event.data.detail}`;
     case 'orphan.found':
@@ -68,6 +70,34 @@ export function sentence(event: AuditEvent): string {
       // A newer broker may know kinds that this program does not.
       return (event satisfies never as AuditEvent).kind;
   }
+}
+
+/** What is known of a use, in words that claim no more. */
+export function useSentence(use: UseAtEnd): string {
+  switch (use.verdict) {
+    case 'used':
+      return `used, first seen ${use.firstSeenAt}, last ${use.lastSeenAt}, from ${use.places}${use.more ? ' and more' : ''} ${use.places === 1 && !use.more ? 'place' : 'places'}`;
+    case 'not-seen':
+      return `not seen in use, looked every ${use.lookedEverySeconds} s`;
+    case 'unknown':
+      return `whether it was used is unknown: ${UNKNOWN[use.why]}`;
+  }
+}
+
+const UNKNOWN = {
+  'not-observed': 'its target shows no use',
+  'observed-in-part': 'nobody looked for part of its life',
+  'ended-in-parts': 'an earlier attempt to end it may have cut sessions',
+};
+
+function from({
+  address,
+  application,
+}: {
+  readonly address: string | null;
+  readonly application: string | null;
+}): string {
+  return `${address === null ? '' : ` from ${address}`}${application ? ` by ${JSON.stringify(application)}` : ''}`;
 }
 
 function who(actor: Actor): string {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
-import type { Ended, Ending } from '../provider.ts';
+import type { Ended, Ending, Sighting } from '../provider.ts';
 import type { Connections } from './connections.ts';
 import {
   COLLISIONS,
@@ -11,7 +11,7 @@ import {
   vendorCode,
 } from './errors.ts';
 import { type EndPlan, endPlan } from './handle.ts';
-import { MAX_DROPS, MAX_WAITS } from './limits.ts';
+import { MAX_DROPS, MAX_SEEN, MAX_WAITS } from './limits.ts';
 import { inFlightStatement, lookStatement, type Sight, sightIn } from './look.ts';
 import { disown, grantToOurselves, rollBackPrepared } from './remains.ts';
 import type { PostgresSettings } from './settings.ts';
@@ -39,6 +39,8 @@ interface Call extends EndContext {
   readonly deeds: {
     found: boolean;
     readonly sessions: Set<number>;
+    /** What was open when we came, and what came in between, by process. */
+    readonly seen: Map<number, Sighting>;
     readonly prepared: Set<string>;
     /** How often `DROP OWNED` ran, by database. */
     readonly disowned: Map<string, number>;
@@ -59,7 +61,7 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
     role: identifier(ending.name),
     look: lookStatement(ending.name, plan.oid),
     mintUnanswered: plan.oid === null,
-    deeds: { found: false, sessions: new Set(), prepared: new Set(), disowned: new Map() },
+    deeds: { found: false, sessions: new Set(), seen: new Map(), prepared: new Set(), disowned: new Map() },
   };
   for (let collisions = 0; ; collisions++) {
     try {
@@ -92,6 +94,11 @@ async function endOnce(call: Call): Promise<void> {
     await disown(call, sight, call.deeds.disowned);
     sight = await drop(call);
   }
+}
+
+function note({ deeds }: Call, seen: Sight['seen']): void {
+  for (const { pid, address, application, since } of seen)
+    if (deeds.seen.size < MAX_SEEN) deeds.seen.set(pid, { address, application, since });
 }
 
 function isGone(sight: Sight): boolean {
@@ -131,6 +138,7 @@ async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
   const expelled = await expelStarting(call, barred);
   let sight = barred;
   for (let waits = 0; ; waits++) {
+    note(call, sight.seen);
     if (sight.sessions.length === 0 && !sight.starting.some((pid) => expelled.has(pid))) return sight;
     if (waits === MAX_WAITS) {
       const left = sight.sessions.length || expelled.size;
@@ -157,6 +165,8 @@ async function expelStarting(call: Call, { oid, starting }: Sight): Promise<Set<
         await client.query(`SELECT pg_terminate_backend(${pid})`);
         expelled.add(pid);
         call.deeds.sessions.add(pid);
+        // It was past the check of its password, and shows no more of itself.
+        note(call, [{ pid, address: null, application: null, since: null }]);
       } catch (error) {
         if (vendorCode(error) !== INSUFFICIENT_PRIVILEGE) throw error;
       }
@@ -207,6 +217,7 @@ function onMain<T>(
 function ended({ deeds }: Call): Ended {
   return {
     found: deeds.found,
+    sessions: [...deeds.seen.values()],
     evidence: {
       login: deeds.found ? 'dropped' : 'absent',
       sessions_terminated: deeds.sessions.size,

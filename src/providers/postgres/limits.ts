@@ -48,6 +48,12 @@ export const MAX_DISOWN_ATTEMPTS = 2;
 /** Pools of other databases that are kept; the one that was used longest ago gives way. */
 export const MAX_OTHER_POOLS = 16;
 
+/** Sessions of one login that its end tells of. */
+export const MAX_SEEN = 16;
+
+/** Kinds of open sessions (login, address, application) that one look at the server takes. */
+export const MAX_OBSERVED = 20_000;
+
 /** Roles that one inventory query reads. */
 export const INVENTORY_PAGE = 1_000;
 

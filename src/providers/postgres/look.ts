@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { ProviderError } from '../../errors.ts';
+import type { Sighting } from '../provider.ts';
 import { literal } from './sql.ts';
 
 /** What the target holds of one login, read in one statement. */
@@ -8,12 +9,19 @@ export interface Sight {
   readonly oid: string | null;
   /** Processes of its sessions, whatever role they have set since. */
   readonly sessions: readonly number[];
+  /** The same as the log tells of them. The server hides addresses from roles without `pg_read_all_stats`. */
+  readonly seen: readonly SeenSession[];
   /** Processes of sessions of any role that are past the check of their login, and not yet visible as sessions. */
   readonly starting: readonly number[];
   /** Databases where it owns objects or holds privileges; null stands for objects that all databases share. */
   readonly databases: readonly (string | null)[];
   /** Prepared transactions that it left. */
   readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+}
+
+/** A session as the log tells of it. */
+export interface SeenSession extends Sighting {
+  readonly pid: number;
 }
 
 /**
@@ -31,7 +39,9 @@ export const prepareLook = `
     SELECT role, coalesce(role, CASE WHEN $2::regrole::text = $2::text THEN $2 END) AS session_role
     FROM (SELECT to_regrole(quote_ident($1))::oid AS role) named)
   SELECT it.role::text AS oid,
-    ARRAY(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = it.session_role) AS sessions,
+    ARRAY(SELECT json_build_object('pid', pid, 'address', host(client_addr), 'application', application_name,
+        'since', (extract(epoch FROM backend_start) * 1000)::bigint)
+      FROM pg_stat_get_activity(NULL) WHERE usesysid = it.session_role) AS sessions,
     ARRAY(SELECT l.pid FROM pg_lock_status() l
       WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND l.mode = 'RowExclusiveLock'
         AND NOT EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.usesysid IS NOT NULL)) AS starting,
@@ -53,10 +63,18 @@ export function lookStatement(name: string, knownOid: string | null): string {
 /** The sight in the last result of a query that ends with a `lookStatement`. */
 export function sightIn(results: pg.QueryResult | pg.QueryResult[]): Sight {
   const last = Array.isArray(results) ? results.at(-1) : results;
-  const row: Sight | undefined = last?.rows[0];
+  const row: StoredSight | undefined = last?.rows[0];
   if (!row) throw new ProviderError('target-failed', 'Cannot see what the target holds: it gave no answer');
-  return row;
+  return {
+    ...row,
+    sessions: row.sessions.map(({ pid }) => pid),
+    seen: row.sessions,
+  };
 }
+
+type StoredSight = Omit<Sight, 'sessions' | 'seen'> & {
+  readonly sessions: readonly SeenSession[];
+};
 
 /** Open transactions of our own login that have made or changed a role. */
 export const inFlightStatement = `

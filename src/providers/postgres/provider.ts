@@ -5,6 +5,7 @@ import { extend } from './extend.ts';
 import { inventory } from './inventory.ts';
 import { LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS } from './limits.ts';
 import { mint } from './mint.ts';
+import { observe } from './observe.ts';
 import { refuseScope } from './refusals.ts';
 import { selfTest } from './self-test.ts';
 import { type PostgresScope, type PostgresSettings, scopeSchema, settingsSchema } from './settings.ts';
@@ -33,6 +34,7 @@ export const provider: ProviderKind<PostgresSettings, PostgresScope> = {
       end: (ending, signal) => end(context, ending, signal),
       extend: (ending, expiresAt, signal) => extend(context, ending, expiresAt, signal),
       inventory: (signal) => inventory(connections, settings.database, mark, signal),
+      observe: (signal) => observe(connections, settings.database, mark, signal),
       selfTest: (signal, scopes) => selfTest(context, scopes ?? [], signal),
       close: () => connections.close(),
     };
