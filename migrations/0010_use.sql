@@ -1,6 +1,9 @@
 -- Evidence that a credential was used: what was seen of it, with the lease that it is of.
 alter table lease add column use jsonb;
 
+-- Whose token it may have been that an account's call was made with: Google's audit log names the account alone.
+create index lease_of_account on lease (target, expires_at) where provider = 'google';
+
 -- Who looks at the sessions of a target, and how far back his looks follow each other without a gap: what allows to say
 -- of a credential that it was not seen in use. One row for each target that can be looked at.
 create table target_watch (

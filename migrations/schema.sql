@@ -412,6 +412,8 @@ CREATE INDEX lease_failing ON public.lease USING btree (target) WHERE ((state = 
 
 CREATE INDEX lease_killed ON public.lease USING btree (target) WHERE ((end_reason = 'killed'::text) AND (state <> 'ended'::text));
 
+CREATE INDEX lease_of_account ON public.lease USING btree (target, expires_at) WHERE (provider = 'google'::text);
+
 CREATE INDEX lease_task ON public.lease USING btree (task_id);
 
 CREATE INDEX lease_unmarked_grant ON public.lease USING btree (grant_name) WHERE (end_reason IS NULL);

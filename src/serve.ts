@@ -8,6 +8,7 @@ import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
 import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
+import type { Trail } from './broker/trail.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
@@ -19,6 +20,7 @@ import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
 import { composeIssuer } from './issuer/compose.ts';
 import { type Issuer, identityOf } from './issuer/issuer.ts';
+import { sha256 } from './json.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
 import { runObservers } from './reaper/observe.ts';
 import { createReaper } from './reaper/reaper.ts';
@@ -229,6 +231,7 @@ async function composeBroker(
     access: config.access,
     people: config.people,
     sensitiveClaims: new Set(config.audit.sensitiveClaims),
+    trails: trailsOf(config),
     mark,
     url: config.broker.url,
     nonces: createNonces(await installationNonceKey(database, runtime)),
@@ -237,6 +240,15 @@ async function composeBroker(
     observe: prometheusObserver(registry),
     wakeReaper,
   };
+}
+
+function trailsOf({ audit }: Config): ReadonlyMap<string, Trail> {
+  return new Map(
+    audit.trails.map(({ name, type, targets, from }) => {
+      const bears = 'secret' in from ? { secretHash: sha256(from.secret) } : from;
+      return [name, { name, type, targets: new Set(targets), from: bears }];
+    }),
+  );
 }
 
 function limitedGrants({ grants }: Config): string[] {

@@ -140,13 +140,22 @@ export type EventBody =
   | {
       readonly kind: 'credential.used';
       readonly data: {
-        /** What saw it: an open session at the target. */
-        readonly how: 'session';
+        /** What saw it: an open session at the target, or the audit trail of a cloud. */
+        readonly how: 'session' | 'trail';
         readonly seenAt: string;
         /** When it began by the target's clock, where the target tells. */
         readonly since: string | null;
         readonly address: string | null;
         readonly application: string | null;
+        /** What the trail says: its name here, its own id of the event, the call, and why it was refused if it was. */
+        readonly trail?: {
+          readonly name: string;
+          readonly event: string;
+          readonly action: string;
+          readonly error: string | null;
+        };
+        /** Leases that it may be of, this one among them: the trail names their account alone. Absent: of this one. */
+        readonly mayBeOf?: number;
       };
     }
   | {
@@ -207,7 +216,7 @@ export type EventBody =
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */
 export type UseAtEnd =
   | {
-      readonly verdict: 'used';
+      readonly verdict: 'used' | 'maybe-used';
       readonly firstSeenAt: string;
       readonly lastSeenAt: string;
       readonly places: number;

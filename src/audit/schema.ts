@@ -20,7 +20,7 @@ const reason = z.enum([
 
 const useAtEnd = z.discriminatedUnion('verdict', [
   z.strictObject({
-    verdict: z.literal('used'),
+    verdict: z.enum(['used', 'maybe-used']),
     firstSeenAt: instant,
     lastSeenAt: instant,
     places: z.int(),
@@ -199,13 +199,23 @@ export const EVENTS: {
     }),
   },
   'credential.used': {
-    meaning: 'A credential was seen in use: the first time, and from each new place up to a bound',
+    meaning:
+      'A credential was seen in use: the first time, and from each new place up to a bound; with `mayBeOf` it may have been another of so many leases',
     data: z.strictObject({
-      how: z.enum(['session']),
+      how: z.enum(['session', 'trail']),
       seenAt: instant,
       since: instant.nullable(),
       address: z.string().nullable(),
       application: z.string().nullable(),
+      trail: z.exactOptional(
+        z.strictObject({
+          name: z.string(),
+          event: z.string(),
+          action: z.string(),
+          error: z.string().nullable(),
+        }),
+      ),
+      mayBeOf: z.exactOptional(z.int()),
     }),
   },
   'orphan.found': {

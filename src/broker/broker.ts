@@ -9,6 +9,7 @@ import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
 import type { Nonces } from './nonce.ts';
 import type { LiveTarget } from './targets.ts';
+import type { Trail } from './trail.ts';
 import type { Caller } from './verbs.ts';
 
 /** Everything that the verbs work with. Made once by main.ts; nothing in it grows with the number of leases (invariant 9). */
@@ -25,6 +26,8 @@ export interface Broker {
   readonly people: readonly Human[];
   /** Claims whose values the log keeps as hashes. */
   readonly sensitiveClaims?: ReadonlySet<string>;
+  /** Audit trails of clouds that are delivered here, by name. */
+  readonly trails?: ReadonlyMap<string, Trail>;
   /** How the names of all our credentials begin. */
   readonly mark: string;
   /** Where its clients reach it, without a slash at the end. */

@@ -13,6 +13,7 @@ import { approveRequest, cancelRequest, denyRequest, listRequests, readRequest }
 import { revokeLease } from './revoke.ts';
 import { completeTask, heartbeat } from './task.ts';
 import { createTaskGrant, readTaskGrant } from './task-grant.ts';
+import { deliverTrail } from './trail.ts';
 import type { Caller, Verbs } from './verbs.ts';
 
 /** The verbs of one broker, for its borders. */
@@ -67,6 +68,7 @@ export function createVerbs(broker: Broker): Verbs {
       storable(caller, 'create-task-grant', ask, () => createTaskGrant(broker, caller, ask)),
     readTaskGrant: (caller, id) =>
       storable(caller, 'read-task-grant', id, () => readTaskGrant(broker, caller, id)),
+    deliverTrail: (name, bearer, body) => deliverTrail(broker, name, bearer, body),
     readAudit: (caller, filter, page) =>
       storable(caller, 'read-audit', [filter, page], () => readAudit(broker, caller, filter, page)),
   };

@@ -20,17 +20,28 @@ const MAX_APPLICATION = 200;
 /** A use, and when it was seen. Milliseconds since the epoch. */
 export interface Seen extends Sighting {
   readonly at: number;
+  /** What the audit trail that told of it says. */
+  readonly trail?: NonNullable<UsedData['trail']>;
+  /** It may have been another of so many leases. */
+  readonly mayBeOf?: number;
 }
+
+type UsedData = Extract<NewEvent, { readonly kind: 'credential.used' }>['data'];
+
+export type SeenUse = Extract<LeaseUse, { readonly firstSeenAt: number }>;
 
 /** What is known of a use after it was seen once more, and the places that are new; null when nothing is worth a write. */
 export function afterUse(
   before: LeaseUse | null,
   seen: readonly Seen[],
   grainMs = LAST_SEEN_GRAIN_MS,
-): { readonly use: LeaseUse & { readonly verdict: 'used' }; readonly fresh: readonly Seen[] } | null {
+): { readonly use: SeenUse; readonly fresh: readonly Seen[] } | null {
   const [first] = seen;
   if (first === undefined) return null;
-  const known = before?.verdict === 'used' ? before : null;
+  const verdict = first.mayBeOf === undefined ? 'used' : 'maybe-used';
+  // What may have been another's says nothing of one that is known to have been used.
+  if (before?.verdict === 'used' && verdict !== 'used') return null;
+  const known = before?.verdict === verdict ? before : null;
   const places: UsePlace[] = [...(known?.places ?? [])];
   const fresh: Seen[] = [];
   let more = known?.more ?? false;
@@ -48,7 +59,7 @@ export function afterUse(
   const lastSeenAt = Math.max(known?.lastSeenAt ?? first.at, ...instants);
   const moved = known === null || lastSeenAt - known.lastSeenAt >= grainMs;
   if (!moved && fresh.length === 0 && more === known.more) return null;
-  return { use: { verdict: 'used', firstSeenAt, lastSeenAt, places, more }, fresh };
+  return { use: { verdict, firstSeenAt, lastSeenAt, places, more }, fresh };
 }
 
 function bounded(seen: Seen): Seen {
@@ -81,7 +92,7 @@ export function useAtEnd(lease: LeaseRow, { sessions, coverage, now, gapMs }: La
     0,
   );
   if (seen !== null) return seen.use;
-  if (lease.use?.verdict === 'used') return lease.use;
+  if (lease.use !== null) return lease.use;
   if (lease.issuedAt === null) return null;
   if (sessions === undefined) return { verdict: 'unknown', why: 'not-observed' };
   if (lease.attempts > 1) return { verdict: 'unknown', why: 'ended-in-parts' };
@@ -93,7 +104,7 @@ export function useAtEnd(lease: LeaseRow, { sessions, coverage, now, gapMs }: La
 
 /** The same for the log. */
 export function useData(use: LeaseUse): UseAtEnd {
-  if (use.verdict !== 'used') return use;
+  if (use.verdict === 'not-seen' || use.verdict === 'unknown') return use;
   const { verdict, firstSeenAt, lastSeenAt, places, more } = use;
   return {
     verdict,
@@ -104,17 +115,19 @@ export function useData(use: LeaseUse): UseAtEnd {
   };
 }
 
-function usedEvent(lease: LeaseRow, { at, since, address, application }: Seen): NewEvent {
+function usedEvent(lease: LeaseRow, { at, since, address, application, trail, mayBeOf }: Seen): NewEvent {
   return {
     kind: 'credential.used',
     actor: { kind: 'system' },
     about: aboutLease(lease),
     data: {
-      how: 'session',
+      how: trail === undefined ? 'session' : 'trail',
       seenAt: instant(at),
       since: since === null ? null : instant(since),
       address,
       application,
+      ...(trail === undefined ? {} : { trail }),
+      ...(mayBeOf === undefined ? {} : { mayBeOf }),
     },
   };
 }

@@ -9,6 +9,7 @@ import type { KillRow, LeaseRow, LeaseUse, RequestRow, TaskGrantRow, TaskRow } f
 import type { TaskAndLeases } from '../store/tasks.ts';
 import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
+import type { TrailBearer } from './trail.ts';
 
 /** Who calls: a proven identity with its roles, or the holder of a task's token, with the task as it was when he showed it. */
 export type Caller =
@@ -268,6 +269,8 @@ export interface Verbs {
   explain(caller: Caller, ask: Explain): Answer<Explanation>;
   createTaskGrant(caller: Caller, ask: CreateTaskGrant): Answer<TaskGrantRow>;
   readTaskGrant(caller: Caller, id: string): Answer<TaskGrantRow>;
+  /** One event of a cloud's audit trail; answers how many leases it shows in use. See broker/trail.ts. */
+  deliverTrail(name: string, bearer: TrailBearer, body: unknown): Answer<number>;
   readAudit(
     caller: Caller,
     filter: AuditFilter,

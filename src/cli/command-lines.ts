@@ -81,7 +81,14 @@ export function addReading(program: Command, io: Io, action: Action): void {
     .option('--live', 'those that have not ended')
     .option('--overdue', 'those that should have ended, and have not')
     .addOption(new Option('--outcome <outcome>').choices(['revoked', 'denied', 'expired', 'never-minted']))
-    .addOption(new Option('--use <use>', 'what is known of its use').choices(['used', 'not-seen', 'unknown']))
+    .addOption(
+      new Option('--use <use>', 'what is known of its use').choices([
+        'used',
+        'maybe-used',
+        'not-seen',
+        'unknown',
+      ]),
+    )
     .option('--task <id>')
     .option('--grant <name>')
     .option('--target <name>')

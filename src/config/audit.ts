@@ -1,7 +1,10 @@
 import { z } from 'zod';
-import { configName } from '../grants/schema.ts';
-import type { AuditConfig, ExportConfig } from './config.ts';
-import { relativeTo } from './secrets.ts';
+import { quote, suggest } from '../grants/fault.ts';
+import type { GrantWorld } from '../grants/parse.ts';
+import { parsePrincipalMatcher } from '../grants/principal.ts';
+import { configName, principalMatcher } from '../grants/schema.ts';
+import type { AuditConfig, ExportConfig, TrailConfig } from './config.ts';
+import { type Loading, relativeTo } from './secrets.ts';
 
 /** How `audit` is written in `hallpass.yaml`: who signs, who witnesses, and where the log is sent. */
 
@@ -61,6 +64,25 @@ const witness = z.strictObject({
   key: z.string().max(500).meta({ description: 'Its verifier key, of type 4', typeName: 'vkey' }),
 });
 
+const trail = z
+  .strictObject({
+    name: configName.meta({ description: 'Its events are posted to `/audit/trails/<name>`' }),
+    type: z.enum(['cloudtrail', 'google-audit']).meta({ description: 'Whose audit trail it is' }),
+    targets: z
+      .array(configName)
+      .min(1)
+      .max(1000)
+      .meta({ description: 'Targets of whose leases it may tell' }),
+    bearer_secret: z.string().min(32).max(512).optional().meta({
+      description: 'What its deliveries bear in the header `Hallpass-Trail-Secret`',
+      secret: true,
+    }),
+    from: principalMatcher.optional().meta({ description: 'Or whose token they bear' }),
+  })
+  .refine(({ bearer_secret: secret, from }) => (secret === undefined) !== (from === undefined), {
+    error: 'Cannot tell its deliveries from those of others: write bearer_secret_file, or from, and not both',
+  });
+
 export const auditSchema = z.strictObject({
   log_key: z.string().optional().meta({
     description:
@@ -85,6 +107,14 @@ export const auditSchema = z.strictObject({
     })
     .optional()
     .meta({ description: 'Where the log is sent, as OCSF' }),
+  trails: z
+    .array(trail)
+    .max(100)
+    .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
+      error: 'Two of them have the same name: give each its own',
+    })
+    .optional()
+    .meta({ description: 'Audit trails of clouds that are delivered here, for evidence of use' }),
   witnesses: z
     .array(witness)
     .max(10)
@@ -94,13 +124,15 @@ export const auditSchema = z.strictObject({
 
 type RawAudit = z.output<typeof auditSchema>;
 
-/** The section `audit` as the broker uses it. `path` is the configuration's. */
-export function auditConfig(raw: RawAudit | undefined, path: string): AuditConfig {
+/** The section `audit` as the broker uses it. */
+export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loading: Loading): AuditConfig {
+  const { path } = loading;
   return {
     logKey: raw?.log_key ?? null,
     isPublic: raw?.public ?? false,
     sensitiveClaims: raw?.sensitive_claims ?? [],
     exports: (raw?.exports ?? []).map((one) => exportConfig(one, path)),
+    trails: (raw?.trails ?? []).map((one, i) => trailConfig(one, world, ['audit', 'trails', i], loading)),
     witnesses: (raw?.witnesses ?? []).map(({ url, key }) => ({ url: url.replace(/\/+$/, ''), key })),
   };
 }
@@ -120,4 +152,20 @@ function exportConfig(raw: NonNullable<RawAudit['exports']>[number], path: strin
     case 'otlp':
       return { ...raw, authorization: raw.authorization ?? null };
   }
+}
+
+function trailConfig(
+  { from, bearer_secret: secret, ...rest }: NonNullable<RawAudit['trails']>[number],
+  world: GrantWorld,
+  path: (string | number)[],
+  { faults }: Loading,
+): TrailConfig {
+  for (const [i, target] of rest.targets.entries())
+    if (!world.targets.has(target))
+      faults.push({
+        path: [...path, 'targets', i],
+        message: `Unknown target ${quote(target)}: ${suggest(target, world.targets.keys())}`,
+      });
+  if (from === undefined) return { ...rest, from: { secret: secret ?? '' } };
+  return { ...rest, from: { who: parsePrincipalMatcher(from, world.issuers, [...path, 'from'], faults) } };
 }

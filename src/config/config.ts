@@ -1,5 +1,5 @@
 import type { AccessRule } from '../grants/access.ts';
-import type { Grant, Human } from '../grants/grant.ts';
+import type { Grant, Human, PrincipalMatcher } from '../grants/grant.ts';
 import type { AttestorKind } from '../identity/attestor.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
@@ -48,7 +48,17 @@ export interface AuditConfig {
   readonly sensitiveClaims: readonly string[];
   /** Where the log is sent. Some hold secrets. */
   readonly exports: readonly ExportConfig[];
+  /** Whose audit trails are delivered here. Some hold secrets. */
+  readonly trails: readonly TrailConfig[];
   readonly witnesses: readonly { readonly url: string; readonly key: string }[];
+}
+
+/** An audit trail, and what its deliveries bear. */
+export interface TrailConfig {
+  readonly name: string;
+  readonly type: 'cloudtrail' | 'google-audit';
+  readonly targets: readonly string[];
+  readonly from: { readonly secret: string } | { readonly who: PrincipalMatcher };
 }
 
 /** As `createSink` of export/ wants it. Paths are absolute. */

@@ -119,8 +119,11 @@ async function build(
   const members = raw as Members;
   const database = await expandSection(members, 'database', loading);
   const keys = await expandSection(members, 'keys', loading);
-  const audit = await expandSection(members, 'audit', loading);
-  const sections = readSections({ ...members, ...database?.value, ...keys?.value, ...audit?.value }, loading);
+  const expanded = await expandSection(members, 'audit', loading);
+  const sections = readSections(
+    { ...members, ...database?.value, ...keys?.value, ...expanded?.value },
+    loading,
+  );
   const issuers = await loadIssuers(
     sections.issuers ?? {},
     options.attestors,
@@ -136,6 +139,7 @@ async function build(
   const grants = readGrants(sections.grants ?? {}, world, targets.broken, loading);
   const withdrawn = readWithdrawn(sections, loading);
   const access = readAccess(sections.access ?? [], world, loading);
+  const audit = auditConfig(sections.audit, world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
@@ -152,7 +156,7 @@ async function build(
   const shown = {
     ...members,
     ...database?.shown,
-    ...audit?.shown,
+    ...expanded?.shown,
     ...keys?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
@@ -170,7 +174,7 @@ async function build(
     withdrawn,
     access,
     people,
-    audit: auditConfig(sections.audit, options.path),
+    audit,
     log: sections.log,
   };
 }

@@ -18,6 +18,7 @@ import { addRequestRoutes } from './routes/requests.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
+import { addTrailRoutes } from './routes/trails.ts';
 
 export interface AppOptions {
   readonly verbs: Verbs;
@@ -72,6 +73,7 @@ export function createApp({
   addRequestRoutes(border);
   addKillRoutes(border);
   addAuditRoutes(border);
+  addTrailRoutes(border);
   if (transparency !== undefined) addLogRoutes(border, transparency);
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });

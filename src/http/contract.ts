@@ -33,7 +33,7 @@ export const idempotencyKey = z
 export const emptyRequest = z.strictObject({});
 
 export const leaseState = z.enum(['minting', 'active', 'ending', 'ended']);
-export const useVerdict = z.enum(['used', 'not-seen', 'unknown']);
+export const useVerdict = z.enum(['used', 'maybe-used', 'not-seen', 'unknown']);
 export const outcome = z.enum(['revoked', 'denied', 'expired', 'never-minted']);
 export const endReason = z.enum([
   'completed',
@@ -51,7 +51,8 @@ export const identity = z.object({ issuer: z.string(), subject: z.string() });
 export const leaseUse = z
   .object({
     verdict: useVerdict.meta({
-      description: 'The others than `used` are said at the end; `not-seen` can miss what was short',
+      description:
+        '`maybe-used`: this or another that the target does not tell from it; `not-seen` and `unknown` are said at the end',
     }),
     first_seen_at: instant.optional(),
     last_seen_at: instant.optional(),
@@ -469,6 +470,12 @@ export const liftBlockRequest = z
   .meta({ id: 'LiftBlockRequest' });
 
 export const killResponse = z.object({ kill }).meta({ id: 'KillResponse' });
+
+export const trailParams = z.object({ name });
+
+export const trailAnswer = z
+  .object({ leases: z.int().meta({ description: 'Leases that the event shows in use' }) })
+  .meta({ id: 'TrailAnswer' });
 
 export const auditQuery = z.strictObject({
   task: id.optional(),

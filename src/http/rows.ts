@@ -58,6 +58,7 @@ export function leaseJson(row: LeaseRow, now: number): contract.Lease {
 function useJson(use: LeaseUse): NonNullable<contract.Lease['use']> {
   switch (use.verdict) {
     case 'used':
+    case 'maybe-used':
       return {
         verdict: use.verdict,
         first_seen_at: instant(use.firstSeenAt),

@@ -197,6 +197,28 @@ const LATENESS = {
         order by due_at limit 10000) x) d`,
 };
 
+/** Leases of an account's tokens at these targets that lived at an instant, in milliseconds since the epoch; at most `limit`. */
+export async function leasesOfAccount(
+  database: Database,
+  targets: readonly string[],
+  account: string,
+  at: number,
+  limit: number,
+): Promise<LeaseRow[]> {
+  const rows = await database.query<StoredRow>(
+    {
+      name: 'leases_of_account',
+      text: `
+        select * from lease
+        where provider = 'google' and target = any($1::text[]) and expires_at > $2 and issued_at <= $2
+          and scope ->> 'service_account' = $3
+        order by id limit $4`,
+    },
+    [targets, new Date(at).toISOString(), account, limit],
+  );
+  return rows.map(toLease);
+}
+
 /** Those of `names` (credentials at a target) that have a lease, with its state. */
 export async function leasesByIds(database: Database, ids: readonly string[]): Promise<LeaseRow[]> {
   if (ids.length === 0) return [];

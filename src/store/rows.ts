@@ -41,13 +41,14 @@ export interface LeaseRow {
 }
 
 /**
- * What is known of the use of a credential. `used`: it was seen, from these places. The others are said when a lease
+ * What is known of the use of a credential. `used`: it was seen, from these places. `maybe-used`: what was seen was done
+ * with this credential or with another that the target does not tell from it. The others are said when a lease
  * ends: `not-seen`: whoever looked, again and again from before it was issued until its end, saw nothing, and what was
  * shorter than the time between two looks can have been missed; `unknown`: nobody looked all that time.
  */
 export type LeaseUse =
   | {
-      readonly verdict: 'used';
+      readonly verdict: 'used' | 'maybe-used';
       /** Milliseconds since the epoch. `lastSeenAt` may lag behind what was seen by a minute. */
       readonly firstSeenAt: number;
       readonly lastSeenAt: number;

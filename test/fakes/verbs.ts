@@ -352,6 +352,11 @@ export class FakeVerbs implements Verbs {
     return row ? ok(row) : err<Refusal>({ reason: 'not-found', detail: id });
   }
 
+  async deliverTrail(...args: Parameters<Verbs['deliverTrail']>) {
+    const refusal = await this.begin('deliverTrail', ...args);
+    return refusal ? err(refusal) : ok(1);
+  }
+
   async readAudit(...args: Parameters<Verbs['readAudit']>) {
     const refusal = await this.begin('readAudit', ...args);
     if (refusal) return err(refusal);

@@ -22,9 +22,11 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   // Pure: what a request for approval can become, and who counts.
   approvals: { values: ['grants'], types: ['store/rows.ts', 'identity/attestor.ts'] },
   broker: {
-    values: ['store', 'grants', 'approvals', 'audit'],
+    values: ['store', 'grants', 'approvals', 'audit', 'trails'],
     types: ['identity/attestor.ts', 'providers/provider.ts'],
   },
+  // Pure: what the audit trails of clouds say.
+  trails: {},
   sequencer: { values: ['store', 'audit'] },
   export: { values: ['store', 'audit'] },
   issuer: { values: ['store'] },
@@ -108,6 +110,7 @@ const PURE: Readonly<Record<string, readonly string[]>> = {
   approvals: [],
   grants: ['node:crypto'],
   audit: ['node:crypto'],
+  trails: [],
   'http/contract.ts': [],
 };
 

@@ -32,7 +32,7 @@ export function sentence(event: AuditEvent): string {
     case 'lease.ended':
       return `${short(event)} is ${event.data.outcome}: ${JSON.stringify(event.data.evidence)}${event.data.use === undefined ? '' : `; ${useSentence(event.data.use)}`}`;
     case 'credential.used':
-      return `${short(event)} was seen in use${on}${from(event.data)}`;
+      return `${short(event)} ${event.data.mayBeOf === undefined ? 'was' : `or another of ${event.data.mayBeOf} was`} seen in use${on}${from(event.data)}`;
     case 'request.refused':
       return `${who(event.actor)} was refused ${event.data.request}: ${event.data.reason}: ${event.data.detail}`;
     case 'orphan.found':
@@ -76,7 +76,8 @@ export function sentence(event: AuditEvent): string {
 export function useSentence(use: UseAtEnd): string {
   switch (use.verdict) {
     case 'used':
-      return `used, first seen ${use.firstSeenAt}, last ${use.lastSeenAt}, from ${use.places}${use.more ? ' and more' : ''} ${use.places === 1 && !use.more ? 'place' : 'places'}`;
+    case 'maybe-used':
+      return `${use.verdict === 'used' ? 'used' : 'perhaps used'}, first seen ${use.firstSeenAt}, last ${use.lastSeenAt}, from ${use.places}${use.more ? ' and more' : ''} ${use.places === 1 && !use.more ? 'place' : 'places'}`;
     case 'not-seen':
       return `not seen in use, looked every ${use.lookedEverySeconds} s`;
     case 'unknown':
@@ -93,11 +94,11 @@ const UNKNOWN = {
 function from({
   address,
   application,
-}: {
-  readonly address: string | null;
-  readonly application: string | null;
-}): string {
-  return `${address === null ? '' : ` from ${address}`}${application ? ` by ${JSON.stringify(application)}` : ''}`;
+  trail,
+}: Extract<AuditEvent, { readonly kind: 'credential.used' }>['data']): string {
+  const call = trail === undefined ? '' : `, ${trail.action}`;
+  const refused = trail?.error == null ? '' : `, refused: ${trail.error}`;
+  return `${call}${refused}${address === null ? '' : ` from ${address}`}${application ? ` by ${JSON.stringify(application)}` : ''}`;
 }
 
 function who(actor: Actor): string {
