@@ -5,7 +5,7 @@ import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { createLogVerbs } from './broker/log.ts';
-import { prometheusObserver } from './broker/metrics.ts';
+import { prometheusObserver, watchLog } from './broker/metrics.ts';
 import { createNonces } from './broker/nonce.ts';
 import { createLane, type LiveTarget } from './broker/targets.ts';
 import type { Trail } from './broker/trail.ts';
@@ -27,7 +27,7 @@ import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
 import { newId, type Runtime, systemRuntime } from './runtime.ts';
-import { preparePartitions } from './sequencer/sequencer.ts';
+import { preparePartitions, type Sequencer } from './sequencer/sequencer.ts';
 import { startSequencer } from './sequencer/start.ts';
 import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
@@ -123,6 +123,7 @@ async function startOver(
   });
   const stopping = new AbortController();
   watchLateness(broker, registry);
+  if (sequencer !== null) watchLog(sequencer, registry);
   const loops = [
     reaper.run(stopping.signal),
     runSweeps(broker, stopping.signal),
@@ -130,10 +131,10 @@ async function startOver(
     runObservers(broker, stopping.signal),
     sequencer?.run(stopping.signal),
     ...runExports(broker, config, registry, stopping.signal),
-    runWitnessing(broker, config, stopping.signal),
+    runWitnessing(broker, config, sequencer, stopping.signal),
     issuer?.run(stopping.signal),
   ];
-  const server = await listen(broker, issuer, config, registry, version, stopping.signal);
+  const server = await listen(broker, issuer, sequencer, config, registry, version, stopping.signal);
   log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
   return {
     url: server.address.url,
@@ -165,7 +166,12 @@ function runExports(
 }
 
 /** Has the log cosigned by those whom the configuration names. */
-async function runWitnessing(broker: Broker, { audit }: Config, signal: AbortSignal): Promise<void> {
+async function runWitnessing(
+  broker: Broker,
+  { audit }: Config,
+  sequencer: Sequencer | null,
+  signal: AbortSignal,
+): Promise<void> {
   const witnesses = audit.witnesses.flatMap(({ url, key: text }) => {
     const key = parseVerifierKey(text);
     return key?.kind === 'cosignature' ? [{ url, key }] : [];
@@ -175,7 +181,10 @@ async function runWitnessing(broker: Broker, { audit }: Config, signal: AbortSig
       'config-invalid',
       'Cannot read the key of a witness in audit.witnesses: write its verifier key of type 4, name+id+base64',
     );
-  if (witnesses.length > 0) await createWitnessing(broker, witnesses).run(signal);
+  if (witnesses.length > 0) {
+    const wentBack = async (what: string) => sequencer?.suspect(what);
+    await createWitnessing({ ...broker, wentBack }, witnesses).run(signal);
+  }
 }
 
 /** Says in the log what the configuration changed, before anything is decided by it. */
@@ -291,6 +300,7 @@ function rate(perSecond: number): Rate {
 async function listen(
   broker: Broker,
   issuer: Issuer | null,
+  sequencer: Sequencer | null,
   config: Config,
   registry: Registry,
   version: string,
@@ -304,7 +314,7 @@ async function listen(
     url: config.broker.url,
     log,
     metrics: prometheusMetrics(registry),
-    ready: () => readiness(broker, stopping),
+    ready: () => readiness(broker, sequencer, stopping),
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
     ...(issuer === null ? {} : { issuer }),
@@ -318,9 +328,11 @@ async function listen(
   });
 }
 
-/** Ready to issue: the store answers, and its clock agrees with ours. */
-async function readiness(broker: Broker, stopping: AbortSignal) {
+/** Ready to issue: the store answers, its clock agrees with ours, and its log is the one that we know. */
+async function readiness(broker: Broker, sequencer: Sequencer | null, stopping: AbortSignal) {
   if (stopping.aborted) return { ready: false, reasons: ['stopping'] };
+  if (sequencer?.fault)
+    return { ready: false, reasons: [`the audit log is not what it was: ${sequencer.fault}`] };
   try {
     const before = broker.runtime.now();
     const theirs = await databaseClock(broker.database);

@@ -44,6 +44,16 @@ export type EventBody =
     }
   /** A key begins to sign the log. Whoever trusts an earlier one learns of it here. */
   | { readonly kind: 'log.key-added'; readonly data: { readonly key: string } }
+  /** The store holds less of the log than was seen of it, or something else: it is not signed on. */
+  | {
+      readonly kind: 'log.went-back';
+      readonly data: {
+        readonly what: string;
+        /** Roots are base64. */
+        readonly seen: { readonly size: number; readonly root: string } | null;
+        readonly found: { readonly size: number; readonly root: string } | null;
+      };
+    }
   | {
       readonly kind: 'request.refused';
       readonly data: {

@@ -7,6 +7,7 @@ const instant = z.iso.datetime({ precision: 3 });
 const json = z.json();
 const names = z.array(z.string());
 const proof = z.strictObject({ method: z.string(), evidence: z.string() });
+const tree = z.strictObject({ size: z.int(), root: z.base64() });
 const reason = z.enum([
   'completed',
   'expired',
@@ -106,6 +107,10 @@ export const EVENTS: {
   'log.key-added': {
     meaning: 'A key began to sign the log: its verifier key',
     data: z.strictObject({ key: z.string() }),
+  },
+  'log.went-back': {
+    meaning: 'The store holds less of the log than was seen of it, or something else: it is not signed on',
+    data: z.strictObject({ what: z.string(), seen: tree.nullable(), found: tree.nullable() }),
   },
   'request.refused': {
     meaning: 'A request was refused: the true reason, and the hash of what was presented',

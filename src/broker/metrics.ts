@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Observer } from './broker.ts';
 
 /** Counts what the broker does, in a Prometheus registry. Labels are names of the configuration and codes: bounded. */
@@ -52,4 +52,16 @@ export function prometheusObserver(registry: Registry): Observer {
     endFailed: (target, code) => endFailures.inc({ target, code }),
     refused: (reason) => refusals.inc({ reason }),
   };
+}
+
+/** Shows at each scrape whether the log is refused to be grown: what an alarm should stand on. */
+export function watchLog(sequencer: { readonly fault: string | null }, registry: Registry): void {
+  new Gauge({
+    name: 'hallpass_log_refused',
+    help: 'Whether the audit log is not signed on, because it went back or is another than it was',
+    registers: [registry],
+    collect() {
+      this.set(sequencer.fault === null ? 0 : 1);
+    },
+  });
 }

@@ -9,6 +9,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'broker.started': [6002, 3, 1], // Application Lifecycle: Start
   'configuration.loaded': [6003, 3, 2], // API Activity: Update
   'log.key-added': [6003, 1, 2], // API Activity: Create
+  'log.went-back': [6003, 99, 5], // API Activity: Other, critical
   'request.refused': [6003, 99, 2],
   'task.opened': [3003, 1, 1], // Authorize Session: Assign Privileges
   'task.extended': [3003, 1, 1],
@@ -39,6 +40,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
 };
 
 const FAILURES: ReadonlySet<EventKind> = new Set([
+  'log.went-back',
   'request.refused',
   'lease.mint-failed',
   'lease.end-failed',

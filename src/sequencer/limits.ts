@@ -10,5 +10,7 @@ export const PAUSE_MS = 50;
 export const RETRY_MS = 1_000;
 /** For how long a claim holds: far longer than a batch takes, and no longer than events may wait when its holder dies. */
 export const CLAIM_MS = 5_000;
+/** How often what was seen of the log is put on disk, while it grows. */
+export const REMEMBER_EVERY_MS = 1_000;
 /** How often the partitions to come are seen to. They are made a month ahead. */
 export const PARTITION_EVERY_MS = 3_600_000;

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { checkpointText, parseCheckpoint, signersOf } from '../audit/checkpoint.ts';
+import type { NewEvent } from '../audit/event.ts';
 import { type SignerKey, signNote } from '../audit/note.ts';
 import { edgeRoot, edgeTiles, growTiles } from '../audit/tile.ts';
 import { equalHashes, HASH_BYTES, type Hash, leafHash } from '../audit/tree.ts';
@@ -10,6 +11,7 @@ import {
   appendToLog,
   claimLog,
   type LogClaim,
+  type LogHead,
   makePartition,
   type PendingEvent,
   pendingEvents,
@@ -17,7 +19,9 @@ import {
   readTiles,
   releaseLog,
 } from '../store/log.ts';
+import { goingBack } from './going-back.ts';
 import { BATCH_GROUPS, CLAIM_MS, IDLE_MS, PARTITION_EVERY_MS, PAUSE_MS, RETRY_MS } from './limits.ts';
+import type { LogMemory, SeenTree } from './memory.ts';
 
 export interface SequencerOptions {
   readonly database: Database;
@@ -29,6 +33,10 @@ export interface SequencerOptions {
   readonly signers: readonly SignerKey[];
   /** Names this process among the replicas. */
   readonly holder: string;
+  /** What this broker has seen of the log, kept where the store is not. */
+  readonly memory: LogMemory;
+  /** Writes an event. It waits for its index until the log is whole again. */
+  readonly report: (event: NewEvent) => Promise<unknown>;
 }
 
 /**
@@ -40,6 +48,10 @@ export interface SequencerOptions {
 export interface Sequencer {
   /** Sequences one batch; answers how many events that were. 0: there are none, or another replica is at it. */
   tick(): Promise<number>;
+  /** Why the log is not grown: it went back, or is another than it was. Null while it is as it should be. */
+  readonly fault: string | null;
+  /** Somebody else says that he has seen more of the log than there is: that is logged. It stops nothing, since he may be wrong. */
+  suspect(what: string): Promise<void>;
   /** Goes on until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
   /** Sequences what waits, as a process does that stops. What fails is the next one's. */
@@ -47,14 +59,18 @@ export interface Sequencer {
 }
 
 export function createSequencer(options: SequencerOptions): Sequencer {
-  const { database, runtime, log, holder } = options;
-  /** The furthest that this process has seen the log, to notice when it goes back. */
-  let seen: { readonly size: number; readonly root: Hash } | null = null;
+  const { database, runtime, log, holder, memory } = options;
+  let fault: string | null = null;
+  let isReported = false;
   let partitionedAt = Number.NEGATIVE_INFINITY;
 
   async function tick(): Promise<number> {
-    if (!(await readLogHead(database))?.waiting) return 0;
-    const before = seen;
+    // Taken before the store is read: what is seen while that is under way is no reason to suspect it.
+    const before = memory.seen;
+    const head = await readLogHead(database);
+    if (head === null) return 0;
+    await look(head, before);
+    if (!head.waiting) return 0;
     const now = runtime.now();
     const claim = await claimLog(database, holder, now, CLAIM_MS);
     if (claim === null) return 0;
@@ -71,8 +87,37 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const checkpoint = signNote(checkpointText({ origin: options.origin, size, root }), options.signers);
     const heldUntil = runtime.now() + CLAIM_MS;
     if (!(await appendToLog(database, { claim, size, root, checkpoint, heldUntil, events, tiles }))) return 0;
-    seen = { size, root };
+    memory.see({ size, root });
     return events.length;
+  }
+
+  /** Holds the log against what was seen of it, whoever grew it since, and remembers what continues that. Throws when nothing does. */
+  async function look(head: LogHead, seen: SeenTree | null): Promise<void> {
+    if (head.size === seen?.size && equalHashes(head.root, seen.root)) {
+      fault = null;
+      isReported = false;
+      return;
+    }
+    fault = await goingBack(database, head, seen);
+    if (fault !== null) {
+      if (!isReported) await report(fault, head);
+      isReported = true;
+      throw tampered(fault);
+    }
+    isReported = false;
+    memory.see({ size: head.size, root: head.root });
+  }
+
+  /** Says for all to see that the log is not what it was. */
+  async function report(what: string, found: SeenTree | null): Promise<void> {
+    const { seen } = memory;
+    const data = { what, seen: seen && treeData(seen), found: found && treeData(found) };
+    log.error(data, 'the audit log is not what it was');
+    await options.report({ kind: 'log.went-back', actor: { kind: 'system' }, about: {}, data });
+  }
+
+  async function suspect(what: string): Promise<void> {
+    await report(what, await readLogHead(database));
   }
 
   /** The tiles that the tree goes on with, when they are what the last checkpoint was signed for. */
@@ -118,6 +163,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   async function drain(): Promise<void> {
     try {
       while ((await tick()) > 0);
+      memory.keep();
       // Whoever comes next need not wait for the claim to run out.
       await releaseLog(database, holder);
     } catch (error) {
@@ -125,7 +171,15 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  return { tick, run, drain };
+  return {
+    tick,
+    run,
+    drain,
+    suspect,
+    get fault() {
+      return fault;
+    },
+  };
 }
 
 /** Makes the partitions of this month and the next. Without them events are kept in the default one. */
@@ -174,6 +228,10 @@ function refuseGoingBack(claim: LogClaim, seen: { readonly size: number; readonl
   if (seen === null || claim.size > seen.size) return;
   if (claim.size < seen.size) throw tampered(`it went back from ${seen.size} to ${claim.size} entries`);
   if (!equalHashes(claim.root, seen.root)) throw tampered(`its root at ${seen.size} entries is another`);
+}
+
+function treeData({ size, root }: SeenTree) {
+  return { size, root: Buffer.from(root).toString('base64') };
 }
 
 /** Signing on would hide it, or fork the log: verifiers hold the checkpoints that show which is true. */

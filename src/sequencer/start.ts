@@ -5,6 +5,7 @@ import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
 import { addLogKey, logKeys, openLog } from '../store/log.ts';
 import { readLogKeys } from './log-key.ts';
+import { openLogMemory } from './memory.ts';
 import { createSequencer, type Sequencer } from './sequencer.ts';
 
 export interface LogSettings {
@@ -50,7 +51,16 @@ export async function startSequencer(
       events: [{ kind: 'log.key-added', actor: { kind: 'system' }, about: {}, data: { key: verifier.text } }],
     });
   }
-  return createSequencer({ database, runtime, log, origin, signers, holder: newId(runtime) });
+  return createSequencer({
+    database,
+    runtime,
+    log,
+    origin,
+    signers,
+    holder: newId(runtime),
+    memory: openLogMemory(settings.stateDirectory, origin, runtime),
+    report: (event) => committer.commit({ events: [event] }),
+  });
 }
 
 /** A log's name is its address without the scheme, as C2SP tlog-tiles recommends. */

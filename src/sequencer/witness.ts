@@ -22,6 +22,8 @@ export interface WitnessContext {
   readonly database: Database;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** Called once for a witness that has seen more of the log than there is. */
+  readonly wentBack: (what: string) => Promise<void>;
 }
 
 /**
@@ -35,11 +37,12 @@ export interface Witnessing {
 }
 
 export function createWitnessing(
-  { database, runtime, log }: WitnessContext,
+  { database, runtime, log, wentBack }: WitnessContext,
   witnesses: readonly Witness[],
 ): Witnessing {
   /** The size that each of them saw last, as far as this process knows. */
   const sizes = new Map<Witness, number>();
+  const accusers = new Set<Witness>();
   let done = -1;
 
   async function tick(): Promise<number> {
@@ -81,10 +84,19 @@ export function createWitnessing(
       }
       const size = answer.status === 409 && again ? /^(0|[1-9]\d{0,15})\n$/.exec(text)?.[1] : undefined;
       if (size === undefined) throw new Error(`It answered ${answer.status}`);
-      if (Number(size) > checkpoint.size)
-        throw new Error(`It has seen a log of ${size} entries: this one went back`);
+      if (Number(size) > checkpoint.size && (await isNewest(checkpoint))) {
+        const what = `witness ${witness.key.name} has seen ${size} entries, and it has ${checkpoint.size}`;
+        if (!accusers.has(witness)) await wentBack(what);
+        accusers.add(witness);
+        throw new Error(`Cannot cosign: ${what}`);
+      }
       sizes.set(witness, Number(size));
     }
+  }
+
+  /** Another replica may have shown a larger one in the meantime. */
+  async function isNewest({ size }: Checkpoint): Promise<boolean> {
+    return (await readLogHead(database))?.size === size;
   }
 
   async function requestBody(old: number, { size, text }: Checkpoint): Promise<string> {

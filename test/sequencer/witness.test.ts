@@ -67,7 +67,10 @@ async function logWith(witnesses: ReturnType<typeof testWitness>[]) {
     await Promise.all(Array.from({ length: count }, (_, i) => committer.commit({ events: [noted(`${i}`)] })));
     await sequence();
   };
-  return { runtime, grow, witnessing: () => createWitnessing({ database, runtime, log: silent }, witnesses) };
+  const accused: string[] = [];
+  const wentBack = async (what: string) => void accused.push(what);
+  const witnessing = () => createWitnessing({ database, runtime, log: silent, wentBack }, witnesses);
+  return { runtime, grow, witnessing, accused };
 }
 
 test('createWitnessing: witnesses cosign each larger tree, and a restart finds where they are', async () => {
@@ -107,4 +110,24 @@ test('createWitnessing: one that is away or signs badly does not keep the other 
   expect(await log.witnessing().tick()).toBe(1);
   expect((await readLogHead(database))?.witnessed).toContain('good.example');
   expect((await readLogHead(database))?.witnessed).not.toContain('bad.example');
+});
+
+test('createWitnessing: a witness that has seen more than there is says so, and it is told once', async () => {
+  const witness = testWitness('one.example');
+  const log = await logWith([witness]);
+  await log.grow(3);
+  await log.witnessing().tick();
+  const before = (await readLogHead(database))!;
+  await log.grow(3);
+  const witnessing = log.witnessing();
+  expect(await witnessing.tick()).toBe(1);
+  expect(log.accused).toEqual([]);
+  await database.query(
+    { name: 'back', text: 'update log_head set size = $1, root = decode($2, $3), checkpoint = $4' },
+    [before.size, Buffer.from(before.root).toString('base64'), 'base64', before.checkpoint],
+  );
+  const restarted = log.witnessing();
+  expect(await restarted.tick()).toBe(0);
+  expect(await restarted.tick()).toBe(0);
+  expect(log.accused).toEqual(['witness one.example has seen 6 entries, and it has 3']);
 });

@@ -3,7 +3,9 @@ import pino from 'pino';
 import type { NewEvent } from '../../src/audit/event.ts';
 import { type SignerKey, signerKey } from '../../src/audit/note.ts';
 import type { Runtime } from '../../src/runtime.ts';
+import { type LogMemory, passingMemory } from '../../src/sequencer/memory.ts';
 import { createSequencer, type Sequencer } from '../../src/sequencer/sequencer.ts';
+import { createCommitter } from '../../src/store/commit.ts';
 import type { Database, Statement } from '../../src/store/database.ts';
 import { openLog } from '../../src/store/log.ts';
 
@@ -19,7 +21,11 @@ export function newSigner(origin = ORIGIN): SignerKey {
 export async function openTestLog(
   database: Database,
   runtime: Runtime,
-  { signer = newSigner(), holder = 'one' }: { signer?: SignerKey; holder?: string } = {},
+  {
+    signer = newSigner(),
+    holder = 'one',
+    memory = passingMemory(),
+  }: { signer?: SignerKey; holder?: string; memory?: LogMemory } = {},
 ): Promise<{ readonly signer: SignerKey; readonly sequencer: Sequencer; sequence(): Promise<number> }> {
   await openLog(database, ORIGIN);
   const sequencer = createSequencer({
@@ -29,6 +35,8 @@ export async function openTestLog(
     origin: ORIGIN,
     signers: [signer],
     holder,
+    memory,
+    report: (event) => createCommitter(database, runtime).commit({ events: [event] }),
   });
   return {
     signer,
