@@ -11,7 +11,8 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '10' },
     connections: { type: 'string', default: '64' },
     leases: { type: 'string', default: '1000000' },
-    part: { type: 'string', multiple: true, default: ['lifecycles'] },
+    events: { type: 'string', default: '50000' },
+    part: { type: 'string', multiple: true, default: ['lifecycles', 'evidence'] },
     provider: { type: 'string' },
   },
 });
@@ -22,6 +23,7 @@ const progress = (text: string) => void process.stderr.write(`${text}\n`);
 
 const PARTS: Readonly<Record<string, () => Promise<Rows>>> = {
   lifecycles: async () => (await import('./lifecycles.ts')).measureLifecycles(connections, seconds, progress),
+  evidence: async () => (await import('./evidence.ts')).measureEvidence(Number(options.events)),
   latency: async () => [await (await import('./scale.ts')).measureLatency(100, seconds)],
   replicas: async () => (await import('./scale.ts')).measureReplicas(seconds),
   growth: async () => {

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import type { tilePath } from '../../src/audit/tile.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import type { Broker } from '../../src/broker/broker.ts';
@@ -9,29 +8,33 @@ import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { openTestLog, silent } from '../support/log.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
-import { embeddedStore, postgresStore } from '../support/stores.ts';
-
-/** What the log costs, and how fast it is made and verified: `npx tsx test/bench/evidence.ts [--events 50000] [--json]`. */
-const { values: options } = parseArgs({
-  options: { events: { type: 'string', default: '50000' }, json: { type: 'boolean', default: false } },
-});
-const EVENTS = Number(options.events);
+import { embeddedStore, postgresStore, type StoreUnderTest } from '../support/stores.ts';
 
 /** Commits under way at once. */
 const CONCURRENCY = 512;
 
-const postgres = await postgresStore();
-const store = postgres.ok ? postgres.store : await embeddedStore();
-const figures: Record<string, number | string> = { store: store.name, events: EVENTS };
+interface Figure {
+  readonly what: string;
+  readonly value: number;
+}
 
-await measure(async (database) => {
-  const alone = await issueLeases(database, EVENTS / 2);
-  figures['hot path: events committed a second, nobody sequences'] = rate(EVENTS, alone);
+/**
+ * What the log costs, and how fast it is made and verified: `events` are committed as issuing does, with the sequencer
+ * and without it, sequenced, and verified. On Postgres where it can be had, else on the embedded store.
+ */
+export async function measureEvidence(events: number): Promise<Record<string, unknown>[]> {
+  const postgres = await postgresStore();
+  const store = postgres.ok ? postgres.store : await embeddedStore();
+  const alone = await measured(store, (database) => measureAlone(database, events));
+  const busy = await measured(store, (database) => measureBusy(database, events));
+  await store.stop();
+  return [...alone, ...busy].map((figure) => ({ ...figure, store: store.name }));
+}
 
+async function measureAlone(database: Database, events: number): Promise<Figure[]> {
+  const alone = await issueLeases(database, events / 2);
   const { sequence, signer } = await openTestLog(database, systemRuntime);
   const sequenced = await timed(sequence);
-  figures['events sequenced a second'] = rate(EVENTS, sequenced);
-
   const { tile, checkpoint } = createLogVerbs({ database } as Broker, true);
   const source = {
     hasHashes: true,
@@ -45,17 +48,22 @@ await measure(async (database) => {
     const { findings } = await verifyLog(source, { trusted: [signer.verifier], seen: [] });
     if (findings.length > 0) throw new Error(JSON.stringify(findings));
   });
-  figures['events verified a second, read from the store'] = rate(EVENTS, verifying);
-  figures['bytes of an event on disk, with its indexes, its leaf and its hashes'] = Math.round(
-    (await sizeOf(database)) / EVENTS,
-  );
-});
+  return [
+    { what: 'hot path: events committed a second, nobody sequences', value: rate(events, alone) },
+    { what: 'events sequenced a second', value: rate(events, sequenced) },
+    { what: 'events verified a second, read from the store', value: rate(events, verifying) },
+    {
+      what: 'bytes of an event on disk, with its indexes, its leaf and its hashes',
+      value: Math.round((await sizeOf(database)) / events),
+    },
+  ];
+}
 
-await measure(async (database) => {
+async function measureBusy(database: Database, events: number): Promise<Figure[]> {
   const { sequencer } = await openTestLog(database, systemRuntime);
   const stop = new AbortController();
   const running = sequencer.run(stop.signal);
-  const busy = await issueLeases(database, EVENTS / 2);
+  const busy = await issueLeases(database, events / 2);
   const [lag] = await database.query<{ count: string }>(
     {
       name: 'lag',
@@ -65,21 +73,18 @@ await measure(async (database) => {
   );
   stop.abort();
   await running;
-  figures['hot path: events committed a second, while sequencing'] = rate(EVENTS, busy);
-  figures['events without an index at the end of that'] = Number(lag?.count);
-});
+  return [
+    { what: 'hot path: events committed a second, while sequencing', value: rate(events, busy) },
+    { what: 'events without an index at the end of that', value: Number(lag?.count) },
+  ];
+}
 
-await store.stop();
-if (options.json) process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
-else
-  for (const [name, figure] of Object.entries(figures))
-    console.log(`${String(figure).padStart(14)}  ${name}`);
-
-async function measure(run: (database: Database) => Promise<void>): Promise<void> {
+async function measured<T>(store: StoreUnderTest, run: (database: Database) => Promise<T>): Promise<T> {
   const database = await store.open();
   await preparePartitions(database, systemRuntime.now(), silent);
-  await run(database);
+  const result = await run(database);
   await database.close();
+  return result;
 }
 
 /** Commits as issuing does: a task with its lease and the two events that say so. */
