@@ -9,7 +9,18 @@ export function redactClaims(claims: Json, sensitive: ReadonlySet<string>): Json
   return Object.fromEntries(
     Object.entries(claims).map(([name, value]) => [
       name,
-      sensitive.has(name) ? { sha256: sha256(`${name}\n${canonicalJson(value)}`) } : value,
+      isSensitive(name, sensitive) ? redactClaim(name, value) : value,
     ]),
   );
+}
+
+/** Whether a claim, by name or path, is one of these, or within one, or has one within it. */
+export function isSensitive(name: string, sensitive: ReadonlySet<string>): boolean {
+  if (sensitive.has(name)) return true;
+  return [...sensitive].some((one) => name.startsWith(`${one}/`) || one.startsWith(`${name}/`));
+}
+
+/** What the log has in the place of a sensitive value. */
+export function redactClaim(name: string, value: Json): { readonly sha256: string } {
+  return { sha256: sha256(`${name}\n${canonicalJson(value)}`) };
 }

@@ -1,6 +1,7 @@
+import { isSensitive, redactClaim } from '../audit/redact.ts';
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
-import type { Ask, Cut, Decision } from '../grants/grant.ts';
+import type { Ask, Cut, Decision, PolicyRefusal } from '../grants/grant.ts';
 import { err, ok, type Result } from '../result.ts';
 import type { Conflict } from '../store/commit.ts';
 import type { TaskGrantRow, TaskRow } from '../store/rows.ts';
@@ -66,8 +67,18 @@ export async function permit(
     now,
   };
   const decision = decide(grant, cut, wish);
-  if (!decision.ok) return denied(`${decision.error.reason}: ${decision.error.detail}`);
+  if (!decision.ok) return denied(detailOf(decision.error, broker.sensitiveClaims));
   return ok({ decision: decision.value, taskGrant });
+}
+
+/** Why policy said no, without the value of a claim that the log keeps as a hash. */
+function detailOf(
+  { reason, detail, claim }: PolicyRefusal,
+  sensitive: ReadonlySet<string> = new Set(),
+): string {
+  if (claim === undefined || !isSensitive(claim.name, sensitive)) return `${reason}: ${detail}`;
+  const found = claim.value === null ? 'nothing' : `sha256 ${redactClaim(claim.name, claim.value).sha256}`;
+  return `${reason}: claims.${claim.name}: expected another, found ${found}`;
 }
 
 /** Why an intent was not committed. */

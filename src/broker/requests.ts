@@ -1,5 +1,6 @@
 import { approve, cancel, deny, isIdentity } from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
+import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
 import { openRequests, readRequest as readRequestRow } from '../store/requests.ts';
 import type { RequestRow } from '../store/rows.ts';
@@ -21,8 +22,10 @@ export async function listRequests(
   caller: Caller,
 ): Promise<Result<readonly RequestView[], Refusal>> {
   if (caller.kind !== 'principal') return noSuch(broker, caller, 'list-requests');
-  const rows = await openRequests(broker.database, MAX_SHOWN);
-  return ok(rows.filter((row) => maySee(broker, caller, row)).map((row) => viewOf(broker, row)));
+  const rows = (await openRequests(broker.database, MAX_SHOWN)).filter((row) => maySee(broker, caller, row));
+  const strange = rows.filter((row) => !isIdentity(row.requester, personOf(caller)));
+  if (strange.length > 0) await disclose(broker, caller, 'requests', { requests: strange.length });
+  return ok(rows.map((row) => viewOf(broker, row)));
 }
 
 export async function readRequest(
@@ -31,7 +34,17 @@ export async function readRequest(
   id: string,
 ): Promise<Result<RequestView, Refusal>> {
   const seen = await see(broker, caller, id, 'read-request');
-  return seen.ok ? ok(viewOf(broker, seen.value.request)) : seen;
+  if (!seen.ok) return seen;
+  const { request, human } = seen.value;
+  if (!isIdentity(request.requester, personOf(human))) await disclose(broker, human, 'request', { id });
+  return ok(viewOf(broker, request));
+}
+
+/** What others ask for is shown to approvers, operators and auditors, and the log says to whom, before it is. */
+async function disclose(broker: Broker, caller: Human, what: string, filter: Json): Promise<void> {
+  await broker.committer.commit({
+    events: [{ kind: 'disclosed', actor: actorOf(caller), about: {}, data: { what, filter } }],
+  });
 }
 
 /** One approval, of exactly what the approver saw, for at most as long as he says. */

@@ -6,6 +6,8 @@ import { MAX_SHOWN } from './limits.ts';
 /** A check with the reason that it gives for a refusal. */
 export interface ReasonedCheck extends Check {
   readonly reason: PolicyRefusal['reason'];
+  /** The claim that was looked at, by its name or path, with its value. */
+  readonly claim?: NonNullable<PolicyRefusal['claim']>;
 }
 
 /** A value as an explanation shows it: JSON, so that `"1"` and `1` differ, and bounded. */

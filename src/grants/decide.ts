@@ -26,15 +26,16 @@ export function decide(grant: Grant, cut: Cut | null, ask: Ask): Result<Decision
   const { checks, decision } = inspect(grant, cut, ask);
   const failed = checks.find((check) => !check.ok);
   if (failed !== undefined) {
-    const { reason, subject, expected, actual } = failed;
-    return err({ reason, detail: `${subject}: expected ${expected}, found ${actual}` });
+    const { reason, subject, expected, actual, claim } = failed;
+    const detail = `${subject}: expected ${expected}, found ${actual}`;
+    return err({ reason, detail, ...(claim === undefined ? {} : { claim }) });
   }
   return ok(decision());
 }
 
 /** All that the grant looks at, in order, for operators. */
 export function explain(grant: Grant, cut: Cut | null, ask: Ask): Check[] {
-  return inspect(grant, cut, ask).checks.map(({ reason: _, ...check }) => check);
+  return inspect(grant, cut, ask).checks.map(({ reason: _, claim: __, ...check }) => check);
 }
 
 interface Inspection {

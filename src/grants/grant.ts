@@ -203,6 +203,8 @@ export interface PolicyRefusal {
     | 'task-grant';
   /** For the operator. Holds no secret. */
   readonly detail: string;
+  /** The claim whose value is in the detail; null where the principal has none. The log may have to leave it out. */
+  readonly claim?: { readonly name: string; readonly value: Json };
 }
 
 /** One line of an explanation. */

@@ -67,14 +67,14 @@ function principalCheck(subject: string, ok: boolean, expected: string, actual: 
 
 function checkClaims(matcher: PrincipalMatcher, link: Link | undefined, prefix: string): ReasonedCheck[] {
   const claims = link?.claims ?? {};
-  return matcher.claims.map((rule) =>
-    principalCheck(
-      `${prefix}claims.${rule.name}`,
-      matchesClaim(rule, claims),
-      expectation(rule),
-      show(claimAt(claims, rule.path)),
-    ),
-  );
+  return matcher.claims.map((rule) => {
+    const value = claimAt(claims, rule.path);
+    const subject = `${prefix}claims.${rule.name}`;
+    return {
+      ...principalCheck(subject, matchesClaim(rule, claims), expectation(rule), show(value)),
+      claim: { name: rule.name, value: value ?? null },
+    };
+  });
 }
 
 /** Who acts for the link before. Silent where nobody does and nobody should. */

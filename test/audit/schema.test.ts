@@ -80,6 +80,20 @@ test('redactClaims: sensitive values are hashed, and equal ones stay equal', () 
   });
 });
 
+test('redactClaims: a claim within a sensitive one, or around it, is hashed as well', () => {
+  const sensitive = new Set(['kubernetes.io/pod', 'groups']);
+  const claims = {
+    'kubernetes.io/pod/name': 'ada-0',
+    'kubernetes.io': { pod: { name: 'ada-0' } },
+    'groups/0': 'ada',
+    'kubernetes.io/namespace': 'etl',
+    kubernetes: 'x',
+  };
+  const redacted = redactClaims(claims, sensitive);
+  expect(JSON.stringify(redacted)).not.toContain('ada');
+  expect(redacted).toMatchObject({ 'kubernetes.io/namespace': 'etl', kubernetes: 'x' });
+});
+
 test('configurationEvent: says by name what changed, and nothing when nothing did', () => {
   const before = { digest: 'a', parts: { 'grants.one': '1', 'grants.two': '2', broker: 'b' } };
   const after = { digest: 'b', parts: { 'grants.one': '1', 'grants.two': '3', 'targets.x': '4' } };

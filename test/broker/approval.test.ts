@@ -254,3 +254,23 @@ test('approval: it takes a reason, and a grant without approval takes no request
   value(await approve(view, dba));
   expect(reason(await redeem(view, {}, asker, open))).toBe('not-allowed');
 });
+
+test('listRequests, readRequest: what others ask for is shown, and the log says to whom', async () => {
+  const view = await request();
+  const { verbs } = hallpass;
+  const told = async () =>
+    (await hallpass.events()).flatMap((event) =>
+      event.kind === 'disclosed' ? [[event.actor, event.data.what, event.data.filter]] : [],
+    );
+  value(await verbs.readRequest(asker, view.request.id));
+  value(await verbs.listRequests(asker));
+  value(await verbs.listRequests(person('stranger', {})));
+  expect(await told()).toEqual([]);
+  value(await verbs.readRequest(dba, view.request.id));
+  value(await verbs.listRequests(dba));
+  const actor = { kind: 'principal', issuer: 'ci', subject: 'dba' };
+  expect(await told()).toEqual([
+    [actor, 'request', { id: view.request.id }],
+    [actor, 'requests', { requests: 1 }],
+  ]);
+});
