@@ -268,6 +268,7 @@ CREATE TABLE public.task (
     end_reason text,
     exit_status integer,
     cnf jsonb,
+    ticket text,
     CONSTRAINT task_check CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL))),
     CONSTRAINT task_state_check CHECK ((state = ANY (ARRAY['open'::text, 'ended'::text])))
 );

@@ -58,6 +58,7 @@ export type EventBody =
       readonly data: {
         readonly name: string;
         readonly purpose: string | null;
+        readonly ticket?: string;
         readonly parameters: Json;
         readonly grantVersion: string;
         readonly taskGrant: string | null;

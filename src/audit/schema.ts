@@ -107,6 +107,7 @@ export const EVENTS: {
     data: z.strictObject({
       name: z.string(),
       purpose: z.string().nullable(),
+      ticket: z.exactOptional(z.string()),
       parameters: json,
       grantVersion: z.string(),
       taskGrant: z.string().nullable(),

@@ -194,6 +194,7 @@ function askedOf(ask: OpenTask, { grantVersion, parameters, credentials }: Decis
   return {
     task: ask.task,
     purpose: ask.purpose,
+    ...(ask.ticket === undefined ? {} : { ticket: ask.ticket }),
     parameters,
     grantVersion,
     taskGrant: ask.taskGrant,

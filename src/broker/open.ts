@@ -116,7 +116,7 @@ type NewTask = Omit<
 
 function newTask(
   caller: Caller & { readonly kind: 'principal' },
-  ask: Pick<OpenTask, 'task' | 'purpose' | 'publicKey'>,
+  ask: Pick<OpenTask, 'task' | 'purpose' | 'ticket' | 'publicKey'>,
   decision: Decision,
   id: string,
   now: number,
@@ -131,6 +131,7 @@ function newTask(
     grantVersion: decision.grantVersion,
     name: ask.task,
     purpose: ask.purpose,
+    ticket: ask.ticket ?? null,
     parameters: decision.parameters,
     issuer: principal.issuer,
     subject: principal.subject,
@@ -166,6 +167,7 @@ function openedEvent(
     data: {
       name: task.name,
       purpose: task.purpose,
+      ...(task.ticket === null ? {} : { ticket: task.ticket }),
       parameters: task.parameters,
       grantVersion: task.grantVersion,
       taskGrant: task.taskGrantId,

@@ -40,6 +40,7 @@ export interface OpenTask {
   readonly grant: string;
   readonly task: string;
   readonly purpose: string | null;
+  readonly ticket?: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
@@ -116,6 +117,9 @@ export interface AvailableGrant {
   readonly description: string | null;
   readonly tasks: readonly string[];
   readonly purpose: 'required' | 'optional';
+  /** What purpose and ticket must look like, as globs; empty: nothing is demanded. */
+  readonly purposePatterns: readonly string[];
+  readonly ticketPatterns: readonly string[];
   readonly credentials: readonly {
     readonly name: string;
     readonly target: string;
@@ -139,6 +143,7 @@ export interface Explain {
   readonly actorToken?: string;
   readonly task: string | null;
   readonly purpose: string | null;
+  readonly ticket: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;

@@ -161,6 +161,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
     .option('--explain-token <file>', 'verify and explain the token in this file, or on standard input for -')
     .option('--task <name>', 'name of the run')
     .option('--purpose <text>')
+    .option('--ticket <name>')
     .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'credential; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime', parseDuration)

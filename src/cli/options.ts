@@ -17,6 +17,7 @@ export interface AskOptions {
   readonly grant: string;
   readonly task: string;
   readonly purpose?: string;
+  readonly ticket?: string;
   readonly param?: Readonly<Record<string, Json>>;
   readonly credential?: readonly string[];
   readonly ttl?: number;
@@ -28,6 +29,7 @@ export function askOptions(command: Command): Command {
     .requiredOption('--grant <name>', 'grant to use')
     .requiredOption('--task <name>', 'name of this run')
     .option('--purpose <text>', 'what it is for, for the log')
+    .option('--ticket <name>', 'ticket that it is for')
     .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)

@@ -1,4 +1,5 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js';
+import type { ActingParty } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import { parseGlob } from './glob.ts';
 import type { Condition, ConditionInput } from './grant.ts';
@@ -26,7 +27,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
 
 /**
  * Conditions in CEL (https://cel.dev) over `claims`, `issuer`, `subject`, `task`, `parameters` (with their declared
- * types), `purpose` (`""` when none is given), `now`, `actor` (who acts for the subject, with `issuer`, `subject` and
+ * types), `purpose` and `ticket` (`""` when none is given), `now`, `actor` (who acts for the subject, with `issuer`, `subject` and
  * `claims`; empty when nobody does) and `actors` (all who do, the nearest first), and with `text.glob("release/*")` for our globs.
  *
  * A number of a claim is an `int` if it is whole (JSON does not tell 1 from 1.0), else a `double`. A claim or
@@ -45,11 +46,39 @@ export function conditionCompiler(
     .registerVariable('task', 'string')
     .registerVariable({ name: 'parameters', schema })
     .registerVariable('purpose', 'string')
+    .registerVariable('ticket', 'string')
     .registerVariable('actor', 'map<string, dyn>')
     .registerVariable('actors', 'list<map<string, dyn>>')
     .registerVariable('now', 'google.protobuf.Timestamp')
     .registerFunction('string.glob(string): bool', matchGlob);
   return { compile: (expression) => compile(environment, expression) };
+}
+
+/** What a condition sees of whoever asks, and of what he asks for. */
+export function conditionInput(
+  principal: Pick<ActingParty, 'issuer' | 'subject' | 'claims'> & Pick<ConditionInputParts, 'actors'>,
+  ask: Pick<ConditionInput, 'task' | 'parameters'> & Pick<ConditionInputParts, 'purpose' | 'ticket'>,
+  now: number,
+): ConditionInput {
+  const { issuer, subject, claims, actors = [] } = principal;
+  const { task, parameters, purpose, ticket } = ask;
+  return {
+    claims,
+    issuer,
+    subject,
+    task,
+    parameters,
+    purpose: purpose ?? '',
+    ticket: ticket ?? '',
+    actors,
+    now,
+  };
+}
+
+interface ConditionInputParts {
+  readonly actors?: ConditionInput['actors'];
+  readonly purpose: string | null;
+  readonly ticket: string | null;
 }
 
 function compile(environment: Environment, expression: string): Condition | string {

@@ -15,6 +15,10 @@ export interface Grant {
   /** Which task names it covers. Never empty. */
   readonly tasks: readonly Pattern[];
   readonly purpose: 'required' | 'optional';
+  /** What a purpose must look like; null: any will do. Where it is not null a purpose is required. */
+  readonly purposePatterns: readonly Pattern[] | null;
+  /** What the ticket must look like that a task needs; null: none is needed. */
+  readonly ticketPatterns: readonly Pattern[] | null;
   /** What a task may ask for, by the credential's name in the grant. Never empty. */
   readonly credentials: ReadonlyMap<string, CredentialGrant>;
   readonly parameters: ReadonlyMap<string, ParameterRule>;
@@ -132,6 +136,7 @@ export interface ConditionInput {
   readonly task: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly purpose: string;
+  readonly ticket: string;
   /** Who acts for the subject, the nearest first. */
   readonly actors: readonly Pick<ActingParty, 'issuer' | 'subject' | 'claims'>[];
   /** Milliseconds since the epoch. */
@@ -143,6 +148,7 @@ export interface Ask {
   readonly principal: Principal;
   readonly task: string;
   readonly purpose: string | null;
+  readonly ticket: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
   /** The names of the credentials; null: all that the grant names. */
   readonly credentials: readonly string[] | null;
@@ -195,6 +201,7 @@ export interface PolicyRefusal {
     | 'principal'
     | 'task'
     | 'purpose'
+    | 'ticket'
     | 'parameter'
     | 'credential'
     | 'ttl'

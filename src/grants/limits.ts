@@ -16,6 +16,8 @@ export const MAX_ACTORS = 3;
 export const MAX_TASK_LENGTH = 200;
 /** Characters of a purpose, as in the contract of the API. */
 export const MAX_PURPOSE_LENGTH = 1000;
+/** Characters of a ticket, as in the contract of the API. */
+export const MAX_TICKET_LENGTH = 200;
 /** Characters of a string parameter, whatever its rule allows. */
 export const MAX_PARAMETER_LENGTH = 1000;
 /** Parameters of one grant. */

@@ -9,6 +9,7 @@ import { MAX_TASK_LENGTH } from './limits.ts';
 import { type ParsedParameter, parseParameter } from './parameter.ts';
 import { type ParsedPattern, parsePatterns } from './pattern.ts';
 import { parsePrincipalMatcher } from './principal.ts';
+import { parseReasonPatterns } from './reason.ts';
 import { configName, credential, grantSchema, principalMatcher, type RawGrant } from './schema.ts';
 import type { IssuerInWorld } from './width.ts';
 
@@ -56,7 +57,9 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
     who,
     tasks,
     // Whoever approves must read why.
-    purpose: read.approval === undefined ? read.purpose : 'required',
+    purpose: read.approval || read.purpose_pattern !== undefined ? 'required' : read.purpose,
+    purposePatterns: parseReasonPatterns(read, 'purpose_pattern', faults),
+    ticketPatterns: parseReasonPatterns(read, 'ticket_pattern', faults),
     credentials,
     parameters,
     conditions,

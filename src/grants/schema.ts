@@ -47,6 +47,8 @@ const first = z.strictObject({ ...party, actor: second.optional().meta(actor) })
 // As deep as MAX_ACTORS says.
 export const principalMatcher = z.strictObject({ ...party, actor: first.optional().meta(actor) });
 
+const globs = z.union([z.string(), z.array(z.string()).min(1).max(MAX_PATTERNS)]);
+
 const parameter = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('string').meta({ description: 'What kind of value it takes' }),
@@ -62,10 +64,7 @@ const parameter = z.discriminatedUnion('type', [
       .max(MAX_ENUM)
       .optional()
       .meta({ description: 'The values that are allowed' }),
-    pattern: z
-      .union([z.string(), z.array(z.string()).min(1).max(MAX_PATTERNS)])
-      .optional()
-      .meta({ description: 'A glob that it must match, or a list of them' }),
+    pattern: globs.optional().meta({ description: 'A glob that it must match, or a list of them' }),
     max_length: z.int().min(1).max(MAX_PARAMETER_LENGTH).optional().meta({ description: 'Characters' }),
   }),
   z.strictObject({
@@ -125,6 +124,13 @@ export const grantSchema = z.strictObject({
     .enum(['required', 'optional'])
     .default('optional')
     .meta({ description: 'Whether a request must say why' }),
+  purpose_pattern: globs.optional().meta({
+    description: 'A glob that the purpose must match as a whole, or a list of them: it is then required',
+  }),
+  ticket_pattern: globs.optional().meta({
+    description:
+      'A glob that the ticket must match as a whole, or a list of them: a request must then name one',
+  }),
   parameters: z
     .record(parameterName, parameter)
     .refine((all) => Object.keys(all).length <= MAX_PARAMETERS, {
@@ -134,7 +140,7 @@ export const grantSchema = z.strictObject({
     .meta({ description: 'What a request may set' }),
   conditions: z.array(z.string()).max(MAX_PATTERNS).optional().meta({
     description:
-      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose`, `actor`, `actors` and `now` that must all be true',
+      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose`, `ticket`, `actor`, `actors` and `now` that must all be true',
   }),
   credentials: z
     .record(configName, credential)

@@ -19,6 +19,7 @@ const id = z
   .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
   .meta({ description: 'An identifier that the broker made: 26 characters, sorted by time' });
 const name = z.string().min(1).max(200);
+const ticket = z.string().min(1).max(200);
 
 /** The members of a path. */
 export const idParams = z.strictObject({ id });
@@ -82,6 +83,7 @@ export const task = z
     task_grant: id.nullable(),
     name: z.string(),
     purpose: z.string().nullable(),
+    ticket: z.string().nullable(),
     parameters: z.record(z.string(), json),
     identity,
     actors: z.array(identity).optional().meta({ description: 'Who acts for it, the nearest first' }),
@@ -124,6 +126,7 @@ export const openTaskRequest = z
     grant: name,
     task: name.meta({ description: 'The name of the run: what the grant calls a task' }),
     purpose: z.string().min(1).max(1000).optional(),
+    ticket: ticket.optional().meta({ description: 'The ticket that it is for, by its name' }),
     parameters: z.record(z.string().max(100), json).optional(),
     credentials: z
       .array(name)
@@ -226,6 +229,12 @@ export const availableGrant = z
     description: z.string().nullable(),
     tasks: z.array(z.string()),
     purpose: z.enum(['required', 'optional']),
+    purpose_patterns: z
+      .array(z.string())
+      .meta({ description: 'What a purpose must look like, as globs; empty: anything will do' }),
+    ticket_patterns: z
+      .array(z.string())
+      .meta({ description: 'What the ticket must look like that it needs; empty: it needs none' }),
     credentials: z.array(
       z.object({
         name: z.string(),
@@ -273,6 +282,7 @@ export const explainRequest = z
       .meta({ description: 'The token of somebody who acts for the identity' }),
     task: name.optional(),
     purpose: z.string().max(1000).optional(),
+    ticket: ticket.optional(),
     parameters: z.record(z.string().max(100), json).optional(),
     credentials: z.array(name).max(20).optional(),
     ttl_seconds: z.int().min(1).optional(),
@@ -339,6 +349,7 @@ export const approvalRequest = z
     on_behalf_of: z.array(z.string()).meta({ description: 'The humans that the identity is or acts for' }),
     task: z.string(),
     purpose: z.string().nullable(),
+    ticket: z.string().nullable(),
     parameters: z.record(z.string(), json),
     task_grant: id.nullable(),
     credentials: z.array(

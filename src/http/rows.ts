@@ -62,6 +62,7 @@ export function taskJson(row: TaskRow): contract.Task {
     task_grant: row.taskGrantId,
     name: row.name,
     purpose: row.purpose,
+    ticket: row.ticket,
     parameters: mutableRecord(row.parameters),
     identity: { issuer: row.principal.issuer, subject: row.principal.subject },
     ...(row.principal.actors === undefined
@@ -104,6 +105,8 @@ export function availableGrantJson(grant: AvailableGrant): contract.AvailableGra
     description: grant.description,
     tasks: [...grant.tasks],
     purpose: grant.purpose,
+    purpose_patterns: [...grant.purposePatterns],
+    ticket_patterns: [...grant.ticketPatterns],
     credentials: grant.credentials.map((credential) => ({
       name: credential.name,
       target: credential.target,
@@ -167,6 +170,7 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
     on_behalf_of: [...onBehalfOf],
     task: ask.task,
     purpose: ask.purpose,
+    ticket: ask.ticket ?? null,
     parameters: mutableRecord(ask.parameters),
     task_grant: ask.taskGrant,
     credentials: ask.credentials.map(({ name, target, scope, ttlSeconds, capSeconds }) => ({

@@ -20,7 +20,7 @@ new_task as (select * from json_to_recordset($4::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "grant" text, "grantVersion" text, "taskGrantId" text, "name" text,
   "purpose" text, "parameters" jsonb, "issuer" text, "subject" text, "principal" jsonb, "tokenHash" text,
   "sealedToken" text, "publicKey" jsonb, "idempotencyKey" text, "requestDigest" text, "openedAt" timestamptz,
-  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb)),
+  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb, "ticket" text)),
 changed_task as (select * from json_to_recordset($5::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
   "endedAt" timestamptz, "endReason" text, "exitStatus" int)),
@@ -125,10 +125,10 @@ use_evidence as (
 open_task as (
   insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
     subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at, expires_at,
-    heartbeat_seconds, heartbeat_due_at, cnf)
+    heartbeat_seconds, heartbeat_due_at, cnf, ticket)
   select n.id, n.version, n.state, n."grant", n."grantVersion", n."taskGrantId", n.name, n.purpose, n.parameters,
     n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
-    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf
+    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf, n.ticket
   from new_task n join good using (unit)),
 change_task as (
   update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",

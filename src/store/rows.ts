@@ -48,6 +48,7 @@ export interface TaskRow {
   readonly taskGrantId: string | null;
   readonly name: string;
   readonly purpose: string | null;
+  readonly ticket: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly issuer: string;
   readonly subject: string;
@@ -156,6 +157,8 @@ export interface RequestRow {
 export interface RequestAsk {
   readonly task: string;
   readonly purpose: string | null;
+  /** Absent: none was named. */
+  readonly ticket?: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly grantVersion: string;
   readonly taskGrant: string | null;

@@ -39,6 +39,7 @@ export const task = pgTable('task', {
   endReason: text('end_reason').$type<EndReason>(),
   exitStatus: integer('exit_status'),
   cnf: jsonb().$type<Confirmation>(),
+  ticket: text(),
 });
 
 export const lease = pgTable('lease', {

@@ -247,6 +247,41 @@ test('approval: approvers may shorten, for renewals and added credentials too, a
   expect(wider.expiresAt).toBe(stage.runtime.now() + 120_000);
 });
 
+test('approval: a ticket of the pattern is demanded, shown, logged, part of what is approved, and asked for at renewals', async () => {
+  const grants = grantOf(ONE, { ticket_pattern: 'OPS-*', conditions: ['ticket != "OPS-0"'] });
+  const broker = await stage.start({ grants });
+  for (const ticket of [
+    'SRE-1',
+    'OPS-1\n',
+    'OPS-1 OPS-2',
+    'OPS-$(id)',
+    'OPS-0',
+    'OPS-<b>',
+    '=OPS-1',
+    undefined,
+  ])
+    expect(reason(await broker.verbs.openTask(asker, { ...ASK, ...(ticket && { ticket }) }))).toBe(
+      'not-allowed',
+    );
+  const view = await request({ ticket: 'OPS-7' }, asker, broker);
+  expect(view.request.ask.ticket).toBe('OPS-7');
+  value(await approve(view, dba, null, broker));
+  expect(reason(await redeem(view, { ticket: 'OPS-8' }, asker, broker))).toBe('not-allowed');
+  const opened = value(await redeem(view, { ticket: 'OPS-7' }, asker, broker));
+  expect(opened.task.ticket).toBe('OPS-7');
+  const { lease } = opened.credentials[0]!;
+  const holder = value(await broker.verbs.identify({ kind: 'bearer', token: opened.token ?? '' }, 'test'));
+  value(await broker.verbs.renewLease(holder, lease.id, 3_600));
+  const named = (await broker.events()).flatMap((event) =>
+    event.kind === 'task.opened'
+      ? [event.data.ticket]
+      : event.kind === 'request.created'
+        ? [(event.data.ask as { ticket?: string }).ticket]
+        : [],
+  );
+  expect(named).toEqual(['OPS-7', 'OPS-7']);
+});
+
 test('approval: it takes a reason, and a grant without approval takes no request', async () => {
   expect(reason(await hallpass.verbs.openTask(asker, asking()))).toBe('not-allowed');
   const open = await stage.start();

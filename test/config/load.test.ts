@@ -54,6 +54,7 @@ test('loadConfig: its grants decide', async () => {
     principal: { issuer: 'github', subject: 's', claims, proof },
     task: 'backfill/7',
     purpose: null,
+    ticket: null,
     parameters: { region: 'eu' },
     credentials: null,
     ttlSeconds: null,

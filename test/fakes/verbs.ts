@@ -295,6 +295,8 @@ export class FakeVerbs implements Verbs {
         description: 'Nightly reports',
         tasks: ['nightly-*'],
         purpose: 'optional' as const,
+        purposePatterns: [],
+        ticketPatterns: ['"OPS-*"'],
         credentials: [
           {
             name: 'warehouse',
@@ -429,6 +431,7 @@ export class FakeVerbs implements Verbs {
       endReason: null,
       exitStatus: null,
       cnf: null,
+      ticket: ask.ticket ?? null,
     };
     this.tasks.set(task.id, task);
     return task;

@@ -35,6 +35,7 @@ export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow 
     endReason: null,
     exitStatus: null,
     cnf: null,
+    ticket: null,
     ...over,
   };
 }

@@ -15,9 +15,14 @@ export async function grants(io: Io, options: ConnectionOptions): Promise<number
     grant.tasks.join(' '),
     grant.credentials.map(({ name, max_ttl_seconds: max }) => `${name} (up to ${max} s)`).join(', '),
     grant.parameters.map(({ name, required }) => (required ? name : `[${name}]`)).join(' '),
-    grant.purpose,
+    [grant.purpose, ...grant.purpose_patterns].join(' '),
+    grant.ticket_patterns.join(' ') || null,
     grant.description,
   ]);
-  await printTable(io, ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'what for'], rows);
+  await printTable(
+    io,
+    ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'ticket', 'what for'],
+    rows,
+  );
   return EXIT.done;
 }

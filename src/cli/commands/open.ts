@@ -7,6 +7,7 @@ export function openRequest(options: AskOptions): Omit<OpenTaskRequest, 'public_
     grant: options.grant,
     task: options.task,
     ...(options.purpose === undefined ? {} : { purpose: options.purpose }),
+    ...(options.ticket === undefined ? {} : { ticket: options.ticket }),
     ...(options.param ? { parameters: options.param as NonNullable<OpenTaskRequest['parameters']> } : {}),
     ...(options.credential ? { credentials: [...options.credential] } : {}),
     ...(options.ttl === undefined ? {} : { ttl_seconds: options.ttl }),

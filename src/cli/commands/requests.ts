@@ -59,10 +59,15 @@ function printRequests(io: Io, list: readonly ApprovalRequest[]): Promise<void> 
     request.grant,
     request.task,
     request.purpose,
+    request.ticket,
     `${request.approvals.length} of ${request.stages.reduce((sum, needed) => sum + needed, 0)}`,
     when(request.expires_at),
   ]);
-  return printTable(io, ['request', 'state', 'who', 'grant', 'task', 'why', 'approvals', 'lapses'], rows);
+  return printTable(
+    io,
+    ['request', 'state', 'who', 'grant', 'task', 'why', 'ticket', 'approvals', 'lapses'],
+    rows,
+  );
 }
 
 function printDetails(io: Io, request: ApprovalRequest): Promise<void> {

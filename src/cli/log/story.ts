@@ -5,8 +5,8 @@ export function sentence(event: AuditEvent): string {
   const on = event.about.target === undefined ? '' : ` at ${event.about.target}`;
   switch (event.kind) {
     case 'task.opened': {
-      const { name, purpose, grantVersion, parameters } = event.data;
-      const why = purpose === null ? '' : `, for "${purpose}"`;
+      const { name, purpose, ticket, grantVersion, parameters } = event.data;
+      const why = `${purpose === null ? '' : `, for "${purpose}"`}${ticket === undefined ? '' : `, ticket "${ticket}"`}`;
       return `${who(event.actor)} opened task "${name}" by grant ${event.about.grant} (${grantVersion.slice(0, 8)})${why}, with ${JSON.stringify(parameters)}`;
     }
     case 'task.extended':

@@ -136,6 +136,7 @@ async function exchangeToken(border: Border, c: Context<HttpEnv>, exchange: Exch
     grant: details.grant,
     task: details.task,
     purpose: details.purpose ?? null,
+    ...(details.ticket === undefined ? {} : { ticket: details.ticket }),
     parameters: details.parameters ?? {},
     credentials: details.credentials ?? null,
     ttlSeconds: details.ttl_seconds ?? null,

@@ -46,6 +46,7 @@ export function addTaskRoutes(border: Border): void {
         grant: body.grant,
         task: body.task,
         purpose: body.purpose ?? null,
+        ...(body.ticket === undefined ? {} : { ticket: body.ticket }),
         parameters: body.parameters ?? {},
         credentials: body.credentials ?? null,
         ttlSeconds: body.ttl_seconds ?? null,

@@ -1,0 +1,2 @@
+-- The ticket that a task is for.
+alter table task add column ticket text;
