@@ -180,6 +180,17 @@ export type EventBody =
         readonly complete: boolean;
       };
     }
+  /** A condition stands for the approvals of all stages without a condition of their own. */
+  | {
+      readonly kind: 'request.auto-approved';
+      readonly data: {
+        readonly id: string;
+        readonly digest: string;
+        /** As it is written in the grant. */
+        readonly condition: string;
+        readonly complete: boolean;
+      };
+    }
   | { readonly kind: 'request.denied'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }

@@ -61,6 +61,16 @@ export const EVENTS: {
       complete: z.boolean(),
     }),
   },
+  'request.auto-approved': {
+    meaning:
+      'A condition of the grant approved a request in place of people; `complete` when it needs no more',
+    data: z.strictObject({
+      id: z.string(),
+      digest: z.string(),
+      condition: z.string(),
+      complete: z.boolean(),
+    }),
+  },
   'request.denied': {
     meaning: 'Somebody denied a request',
     data: z.strictObject({ id: z.string(), reason: z.string() }),

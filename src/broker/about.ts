@@ -1,6 +1,6 @@
 import type { About } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
-import type { LeaseRow, TaskRow } from '../store/rows.ts';
+import type { LeaseRow, RequestRow, TaskRow } from '../store/rows.ts';
 
 /** What an event about a lease is about. */
 export function aboutLease(lease: LeaseRow): About {
@@ -10,6 +10,11 @@ export function aboutLease(lease: LeaseRow): About {
 /** What an event about a task is about. */
 export function aboutTask(task: TaskRow): About {
   return { task: task.id, grant: task.grant };
+}
+
+/** What an event about a request is about. */
+export function aboutRequest({ grant }: RequestRow): About {
+  return { grant };
 }
 
 /** An error for the process log without its message where that is not ours: a vendor's text may quote a secret. */

@@ -45,6 +45,8 @@ export interface OpenTask {
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
   readonly taskGrant: string | null;
+  /** When it is to start, at the earliest, in milliseconds since the epoch. */
+  readonly notBefore?: number;
   /** The approved request that it redeems. */
   readonly request?: string;
   /** A public JWK. */
@@ -181,8 +183,10 @@ export interface RequestView {
   readonly onBehalfOf: readonly string[];
   /** The stage that waits, from 0; null: none. */
   readonly waitingStage: number | null;
-  /** How many approvals each stage takes. */
+  /** How many approvals each stage takes, as conditions have it now. */
   readonly stages: readonly number[];
+  /** The condition that approves by itself, as it stands now; null: none. */
+  readonly automatic: string | null;
 }
 
 export interface ApproveAsk {

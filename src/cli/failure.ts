@@ -47,6 +47,7 @@ function problemExit(code: HallpassProblem['code']): number {
     case 'cannot-renew':
       return EXIT.conflict;
     case 'in-progress':
+    case 'too-early':
     case 'limit-reached':
     case 'rate-limited':
     case 'overloaded':

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Json } from '../json.ts';
-import { collect, collectPair, collectValue, parseCount, parseDuration } from './values.ts';
+import { collect, collectPair, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
 
 /** What every command that talks to a broker takes. */
 export function connectionOptions(command: Command): Command {
@@ -22,6 +22,8 @@ export interface AskOptions {
   readonly credential?: readonly string[];
   readonly ttl?: number;
   readonly taskGrant?: string;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly notBefore?: string;
 }
 
 export function askOptions(command: Command): Command {
@@ -33,7 +35,12 @@ export function askOptions(command: Command): Command {
     .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)
-    .option('--task-grant <id>', 'task grant to use');
+    .option('--task-grant <id>', 'task grant to use')
+    .option(
+      '--not-before <instant>',
+      'have it approved now, to start then, for instance 2030-01-31T06:00:00Z',
+      parseInstant,
+    );
 }
 
 /** How credentials enter the environment. */

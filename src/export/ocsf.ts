@@ -30,6 +30,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'block.lifted': [6003, 3, 3],
   'request.created': [6003, 1, 1],
   'request.approved': [6003, 3, 1],
+  'request.auto-approved': [6003, 3, 2],
   'request.denied': [6003, 3, 2],
   'request.cancelled': [6003, 3, 1],
   'request.expired': [6003, 3, 1],

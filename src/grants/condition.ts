@@ -11,6 +11,20 @@ export interface ConditionCompiler {
   compile(expression: string): Condition | string;
 }
 
+/** What a condition can look at. */
+const VARIABLES: ReadonlySet<string> = new Set([
+  'claims',
+  'issuer',
+  'subject',
+  'task',
+  'parameters',
+  'purpose',
+  'ticket',
+  'actor',
+  'actors',
+  'now',
+]);
+
 const CEL_TYPES = { string: 'string', integer: 'int', boolean: 'bool' } as const;
 
 /** Functions that visit every entry of a list: one inside another would make the work grow as a power. */
@@ -99,6 +113,7 @@ function compile(environment: Environment, expression: string): Condition | stri
   return {
     expression,
     claims: [...survey.claims],
+    variables: [...survey.variables],
     holds: (input) => {
       try {
         return { holds: program(variables(input)) === true, error: null };
@@ -145,12 +160,14 @@ function summary(error: unknown): string {
 }
 
 interface Survey {
+  readonly variables: ReadonlySet<string>;
   readonly claims: ReadonlySet<string>;
   readonly fault: string | null;
 }
 
 /** Walks the expression as it was written, for what the type check does not see. */
 function surveyOf(root: ASTNode): Survey {
+  const variables = new Set<string>();
   const claims = new Set<string>();
   let fault: string | null = null;
   const visit = (node: ASTNode, loops: number): void => {
@@ -160,6 +177,7 @@ function surveyOf(root: ASTNode): Survey {
     const inside = called !== null && LOOPS.has(called) ? loops + 1 : loops;
     if (inside > 1)
       fault ??= `Cannot use ${called} within another loop: write two conditions, or "x in list"`;
+    if (node.op === 'id' && VARIABLES.has(node.args)) variables.add(node.args);
     const claim = claimRead(node);
     if (claim !== null) claims.add(claim);
     // What a loop runs over is evaluated once: only its body is inside.
@@ -167,7 +185,7 @@ function surveyOf(root: ASTNode): Survey {
     for (const child of childrenOf(node)) visit(child, child === over ? loops : inside);
   };
   visit(root, 0);
-  return { claims, fault };
+  return { variables, claims, fault };
 }
 
 /** The name in `claims.name` or `claims["name"]`. */

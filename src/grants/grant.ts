@@ -42,6 +42,8 @@ export interface Grant {
 export interface ApprovalRule {
   /** Never empty. */
   readonly stages: readonly ApprovalStage[];
+  /** Any of them that holds stands for all stages without a condition of their own. */
+  readonly autoApprove: readonly Condition[];
   /** What waits or was approved lapses after this. */
   readonly lapseSeconds: number;
 }
@@ -51,6 +53,8 @@ export interface ApprovalStage {
   readonly from: readonly PrincipalMatcher[];
   /** How many of them must: one or more. */
   readonly approvals: number;
+  /** The stage is left out only where this is false, and says so without an error; null: never. One at least is null. */
+  readonly when: Condition | null;
 }
 
 /** One human, by the identities that are his or act for him: his own, and the jobs that he triggers. */
@@ -124,6 +128,8 @@ export interface Condition {
   readonly expression: string;
   /** The names of the claims that it reads. */
   readonly claims: readonly string[];
+  /** The names of the variables that it reads: `claims`, `parameters`, ... */
+  readonly variables: readonly string[];
   /** True only if the expression is true. An error while evaluating is a reason to deny, and is returned. */
   holds(input: ConditionInput): { readonly holds: boolean; readonly error: string | null };
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
+import { parseApproval } from './approval.ts';
 import { conditionCompiler } from './condition.ts';
 import { parseCredential, type TargetInWorld } from './credential.ts';
 import { type Fault, type Path, schemaFaults } from './fault.ts';
-import type { ApprovalRule, Condition, CredentialGrant, Grant } from './grant.ts';
+import type { Condition, CredentialGrant, Grant } from './grant.ts';
 import { MAX_TASK_LENGTH } from './limits.ts';
 import { type ParsedParameter, parseParameter } from './parameter.ts';
 import { type ParsedPattern, parsePatterns } from './pattern.ts';
@@ -68,23 +69,12 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
       issuesPerHour: read.limits?.issues_per_hour ?? null,
     },
     heartbeatSeconds: read.heartbeat ?? null,
-    approval: parseApproval(read, world, faults),
+    approval: parseApproval(read, parameters, world.issuers, faults),
     taskGrants:
       read.task_grants === undefined
         ? null
         : { maxSeconds: read.task_grants.max_age, maxUses: read.task_grants.max_uses },
   };
-}
-
-function parseApproval(read: RawGrant, world: GrantWorld, faults: Fault[]): ApprovalRule | null {
-  if (read.approval === undefined) return null;
-  const stages = read.approval.stages.map(({ from, approvals }, i) => ({
-    approvals,
-    from: from.map((raw, j) =>
-      parsePrincipalMatcher(raw, world.issuers, ['approval', 'stages', i, 'from', j], faults),
-    ),
-  }));
-  return { stages, lapseSeconds: read.approval.lapse };
 }
 
 /** All that is written decides, but for what is there for people. */
@@ -194,6 +184,7 @@ function faultsOfParts(raw: Json, world: GrantWorld, known: readonly Fault[]): F
   rest.credentials = Object.fromEntries(credentials);
   if (broken('parameters')) {
     delete rest.conditions;
+    delete rest.approval;
     delete rest.credentials;
   }
   if (broken('limits') || broken('conditions')) rest.limits = { live_leases: 1 };

@@ -177,11 +177,19 @@ export const grantSchema = z.strictObject({
               .max(10)
               .default(1)
               .meta({ description: 'How many of them must' }),
+            when: z.string().optional().meta({
+              description:
+                'CEL expression, as in `conditions`: the stage is left out where it is false. One that fails to evaluate demands the stage',
+            }),
           }),
         )
         .min(1, { error: 'Write at least one stage: to need nobody, remove approval' })
         .max(5)
         .meta({ description: 'One after another, and nobody counts twice' }),
+      auto_approve: z.array(z.string()).min(1).max(MAX_PATTERNS).optional().meta({
+        description:
+          'CEL expressions, as in `conditions`: where any is true, nobody is asked but the stages with a `when` that demand it',
+      }),
       lapse: duration({ max: 604_800 })
         .prefault('1h')
         .meta({ description: 'What waits or was approved lapses after this' }),

@@ -136,6 +136,10 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
+    not_before: instant.optional().meta({
+      description:
+        'When it is to start, at the earliest: approved before, it opens from then on. For grants that ask for approval',
+    }),
     request: id
       .optional()
       .meta({ description: 'The approved request that this opens, asked for in the same words' }),
@@ -362,7 +366,14 @@ export const approvalRequest = z
       }),
     ),
     approvals: z.array(z.object({ by: identity, at: instant, ttl_seconds: z.int().nullable() })),
-    stages: z.array(z.int()).meta({ description: 'How many approvals each stage takes' }),
+    stages: z.array(z.int()).meta({
+      description: 'How many approvals each stage takes; 0 where a condition says that it takes none',
+    }),
+    auto_approved_by: z
+      .string()
+      .nullable()
+      .meta({ description: 'The condition of the grant that approves by itself, as it stands now' }),
+    not_before: instant.nullable().meta({ description: 'It can be opened from then on' }),
     waiting_stage: z.int().nullable().meta({ description: 'The stage that waits, from 0' }),
     created_at: instant,
     expires_at: instant,
@@ -517,6 +528,7 @@ export const problemCodes = [
   'already-delivered',
   'idempotency-key-reused',
   'task-ended',
+  'too-early',
   'lease-ended',
   'cannot-renew',
   'limit-reached',

@@ -156,9 +156,11 @@ export function taskGrantJson(row: TaskGrantRow): contract.TaskGrant {
 
 /** How often a client looks whether its request was approved: RFC 8628, section 3.2. */
 const POLL_SECONDS = 5;
+/** And while its start is far. */
+const FAR = { ms: 600_000, pollSeconds: 60 };
 
 export function requestJson(view: RequestView): contract.ApprovalRequest {
-  const { request, onBehalfOf, stages, waitingStage } = view;
+  const { request, onBehalfOf, stages, waitingStage, automatic } = view;
   const { ask } = request;
   return {
     id: request.id,
@@ -186,6 +188,8 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
       ttl_seconds: ttlSeconds,
     })),
     stages: [...stages],
+    auto_approved_by: automatic,
+    not_before: instantOrNull(ask.notBefore ?? null),
     waiting_stage: waitingStage,
     created_at: instant(request.createdAt),
     expires_at: instant(request.expiresAt),
@@ -194,9 +198,10 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
   };
 }
 
-export function awaitingJson(view: RequestView): contract.AwaitingApproval {
+export function awaitingJson(view: RequestView, now: number): contract.AwaitingApproval {
   const request = requestJson(view);
-  return { request, interval: POLL_SECONDS, expires_at: request.expires_at };
+  const isFar = (view.request.ask.notBefore ?? now) - now > FAR.ms;
+  return { request, interval: isFar ? FAR.pollSeconds : POLL_SECONDS, expires_at: request.expires_at };
 }
 
 export function killJson(row: KillRow): contract.Kill {

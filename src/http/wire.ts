@@ -66,6 +66,11 @@ export const PROBLEMS: Readonly<
     meaning: 'Take a new key for every new request.',
   },
   'task-ended': { status: 409, title: 'The task has ended', meaning: 'Open another.' },
+  'too-early': {
+    status: 409,
+    title: 'Its start has not come',
+    meaning: 'It was approved for later. Repeat after `Retry-After`.',
+  },
   'lease-ended': { status: 409, title: 'The lease has ended', meaning: 'Its credential is gone.' },
   'cannot-renew': {
     status: 409,
@@ -149,6 +154,8 @@ export function refusalFault(refusal: Refusal): Fault {
       };
     case 'task-ended':
       return { code: 'task-ended', detail: 'The task has ended' };
+    case 'too-early':
+      return { code: 'too-early', detail: refusal.detail, retryAfterMs: refusal.retryAfterMs };
     case 'lease-ended':
       return { code: 'lease-ended', detail: 'The lease has ended' };
     case 'cannot-renew':

@@ -42,7 +42,7 @@ new_task_grant as (select * from json_to_recordset($10::json) as x(
   "expiresAt" timestamptz, "uses" int)),
 new_request as (select * from json_to_recordset($11::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "digest" text, "grant" text, "issuer" text, "subject" text,
-  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz)),
+  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz, "taskId" text)),
 changed_request as (select * from json_to_recordset($12::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text)),
 
@@ -163,9 +163,9 @@ count_task_grant as (
   from new_task_grant n join good using (unit)),
 ask_request as (
   insert into approval_request (id, version, state, digest, grant_name, issuer, subject, ask, requester, approvals,
-    created_at, expires_at)
+    created_at, expires_at, task_id)
   select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
-    n."createdAt", n."expiresAt"
+    n."createdAt", n."expiresAt", n."taskId"
   from new_request n join good using (unit)),
 change_request as (
   update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals, reason = c.reason,

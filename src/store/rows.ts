@@ -159,6 +159,8 @@ export interface RequestAsk {
   readonly purpose: string | null;
   /** Absent: none was named. */
   readonly ticket?: string;
+  /** When it is to start, at the earliest; absent: at once. */
+  readonly notBefore?: number;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly grantVersion: string;
   readonly taskGrant: string | null;

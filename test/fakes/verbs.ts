@@ -232,7 +232,7 @@ export class FakeVerbs implements Verbs {
       reason: null,
       taskId: null,
     };
-    const view: RequestView = { request, onBehalfOf: ['Ada'], waitingStage: 0, stages: [1] };
+    const view: RequestView = { request, onBehalfOf: ['Ada'], waitingStage: 0, stages: [1], automatic: null };
     this.requests.set(request.id, view);
     return view;
   }

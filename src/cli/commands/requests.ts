@@ -85,6 +85,9 @@ function who({ identity, on_behalf_of: humans }: ApprovalRequest): string {
 
 /** Tells somebody whose task waits for approval what to do. */
 export function sayAwaiting(io: Io): (request: ApprovalRequest) => void {
-  return ({ id, expires_at: lapses }) =>
-    say(io, `Waiting for approval until ${when(lapses)}. Approvers run: hallpass approve ${id}`);
+  return ({ id, expires_at: lapses, not_before: start }) =>
+    say(
+      io,
+      `Waiting for approval until ${when(lapses)}${start === null ? '' : `, to start at ${when(start)}`}. Approvers run: hallpass approve ${id}`,
+    );
 }

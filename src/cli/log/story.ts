@@ -49,6 +49,8 @@ export function sentence(event: AuditEvent): string {
       return `${who(event.actor)} asked for approval, request ${event.data.id}`;
     case 'request.approved':
       return `${who(event.actor)} approved request ${event.data.id}${event.data.complete ? '' : '; it waits for more'}`;
+    case 'request.auto-approved':
+      return `request ${event.data.id} was approved by a condition: ${event.data.condition}${event.data.complete ? '' : '; it waits for more'}`;
     case 'request.denied':
     case 'request.cancelled':
       return `${who(event.actor)} ended request ${event.data.id}: "${event.data.reason}"`;
