@@ -100,6 +100,7 @@ CREATE TABLE public.configuration (
     digest text NOT NULL,
     parts jsonb NOT NULL,
     loaded_at timestamp with time zone NOT NULL,
+    approvals jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT configuration_singleton_check CHECK (singleton)
 );
 

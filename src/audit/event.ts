@@ -42,6 +42,11 @@ export type EventBody =
         readonly removed: readonly string[];
       };
     }
+  /** A grant asks for less approval than before. */
+  | {
+      readonly kind: 'approval.weakened';
+      readonly data: { readonly how: readonly string[]; readonly before: Json; readonly after: Json };
+    }
   /** A key begins to sign the log. Whoever trusts an earlier one learns of it here. */
   | { readonly kind: 'log.key-added'; readonly data: { readonly key: string } }
   | {

@@ -98,6 +98,11 @@ export const EVENTS: {
       removed: names,
     }),
   },
+  'approval.weakened': {
+    meaning:
+      'A configuration was loaded in which a grant asks for less approval than before, or none: in which ways',
+    data: z.strictObject({ how: names, before: json, after: json }),
+  },
   'log.key-added': {
     meaning: 'A key began to sign the log: its verifier key',
     data: z.strictObject({ key: z.string() }),

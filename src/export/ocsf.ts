@@ -8,6 +8,7 @@ const OCSF_VERSION = '1.5.0';
 const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = {
   'broker.started': [6002, 3, 1], // Application Lifecycle: Start
   'configuration.loaded': [6003, 3, 2], // API Activity: Update
+  'approval.weakened': [6003, 3, 4],
   'log.key-added': [6003, 1, 2], // API Activity: Create
   'request.refused': [6003, 99, 2],
   'task.opened': [3003, 1, 1], // Authorize Session: Assign Privileges

@@ -64,6 +64,8 @@ export function sentence(event: AuditEvent): string {
       return `the broker started, version ${event.data.version}`;
     case 'configuration.loaded':
       return `the configuration changed: ${[...event.data.added, ...event.data.changed, ...event.data.removed].join(', ')}`;
+    case 'approval.weakened':
+      return `APPROVAL WAS WEAKENED for grant ${event.about.grant}: ${event.data.how.join('; ')}`;
     case 'log.key-added':
       return `a key began to sign the log: ${event.data.key}`;
     default:
