@@ -5,6 +5,8 @@ export interface RememberedApproval {
   readonly stages: readonly RememberedStage[];
   /** The conditions that approve by themselves, as written. */
   readonly autoApprove: readonly string[];
+  /** Who closes the reviews of break-glass, as text; absent: there are none. */
+  readonly reviewers?: readonly string[];
 }
 
 interface RememberedStage {
@@ -14,23 +16,31 @@ interface RememberedStage {
   readonly when: string | null;
 }
 
-/** Null when nobody is asked. */
-export function rememberedApproval({ approval }: Grant): RememberedApproval | null {
-  if (approval === null) return null;
+/** Null when nobody is asked, before or after. */
+export function rememberedApproval({ approval, breakGlass }: Grant): RememberedApproval | null {
+  if (approval === null && breakGlass === null) return null;
   return {
-    stages: approval.stages.map(({ approvals, from, when }) => ({
+    stages: (approval?.stages ?? []).map(({ approvals, from, when }) => ({
       approvals,
       from: from.map(matcherText),
       when: when?.expression ?? null,
     })),
-    autoApprove: approval.autoApprove.map(({ expression }) => expression),
+    autoApprove: (approval?.autoApprove ?? []).map(({ expression }) => expression),
+    ...(breakGlass === null ? {} : { reviewers: breakGlass.review.by.map(matcherText) }),
   };
 }
 
 /** In which ways less is asked than before, as sentences; none when it is as much or more. */
 export function weakenings(before: RememberedApproval, after: RememberedApproval | null): string[] {
-  if (after === null) return ['nobody is asked any more'];
   const found: string[] = [];
+  const { reviewers } = before;
+  if (reviewers !== undefined && after?.reviewers === undefined)
+    found.push('no review follows its use any more');
+  if (reviewers !== undefined && after?.reviewers?.some((matcher) => !reviewers.includes(matcher)))
+    found.push('others may close its reviews');
+  if (before.stages.length > 0 && (after === null || after.stages.length === 0))
+    return [...found, 'nobody is asked any more'];
+  if (after === null) return found;
   let from = 0;
   for (const [i, stage] of before.stages.entries()) {
     const kept = after.stages.findIndex((other, j) => j >= from && asksAsMuch(other, stage));

@@ -20,6 +20,8 @@ export interface About {
   readonly lease?: string;
   readonly grant?: string;
   readonly target?: string;
+  /** It is of a rehearsal: nothing was or will be minted by it. */
+  readonly practice?: true;
 }
 
 /** An event before it has its id and time. */
@@ -200,7 +202,37 @@ export type EventBody =
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
   | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
+  /** Somebody uses a break-glass grant, or rehearses it. */
+  | {
+      readonly kind: 'breakglass.opened';
+      readonly data: {
+        readonly practice: boolean;
+        /** His names in `people`. */
+        readonly people: readonly string[];
+        readonly name: string;
+        readonly purpose: string;
+        readonly ticket?: string;
+        readonly credentials: Json;
+        /** The request whose approval it rests on; null where the grant asks for none. */
+        readonly request: string | null;
+        readonly until: string;
+        readonly review: string;
+        readonly reviewDueAt: string;
+      };
+    }
+  | { readonly kind: 'review.due'; readonly data: ReviewData }
+  | { readonly kind: 'review.closed'; readonly data: ReviewData & { readonly finding: string } }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
+
+/** A review, and whose use it is about. */
+type ReviewData = {
+  readonly id: string;
+  readonly practice: boolean;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly people: readonly string[];
+  readonly dueAt: string;
+};
 
 /** How a lease ended, truthfully (invariant 3). */
 export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';

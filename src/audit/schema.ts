@@ -6,6 +6,14 @@ import { EVENT_VERSION, type EventBody, type EventKind } from './event.ts';
 const instant = z.iso.datetime({ precision: 3 });
 const json = z.json();
 const names = z.array(z.string());
+const review = {
+  id: z.string(),
+  practice: z.boolean(),
+  issuer: z.string(),
+  subject: z.string(),
+  people: names,
+  dueAt: instant,
+};
 const proof = z.strictObject({ method: z.string(), evidence: z.string() });
 const reason = z.enum([
   'completed',
@@ -216,6 +224,31 @@ export const EVENTS: {
       expiresAt: instant,
     }),
   },
+  'breakglass.opened': {
+    meaning:
+      'Somebody used a break-glass grant, or, with `practice`, rehearsed it: who, what, why, and its review',
+    data: z.strictObject({
+      practice: z.boolean(),
+      people: names,
+      name: z.string(),
+      purpose: z.string(),
+      ticket: z.exactOptional(z.string()),
+      credentials: json,
+      request: z.string().nullable(),
+      until: instant,
+      review: z.string(),
+      reviewDueAt: instant,
+    }),
+  },
+  'review.due': {
+    meaning:
+      'The review of a use of break-glass is overdue: that person cannot use it again until it is closed',
+    data: z.strictObject(review),
+  },
+  'review.closed': {
+    meaning: 'Somebody else closed the review of a use of break-glass, with what he found',
+    data: z.strictObject({ ...review, finding: z.string() }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),
@@ -241,6 +274,7 @@ const envelope = z.strictObject({
     lease: z.string().optional(),
     grant: z.string().optional(),
     target: z.string().optional(),
+    practice: z.literal(true).optional(),
   }),
   data: z.unknown(),
 });

@@ -248,6 +248,7 @@ function askedOf(ask: OpenTask, { grantVersion, parameters, credentials }: Decis
     task: ask.task,
     purpose: ask.purpose,
     ...(ask.ticket === undefined ? {} : { ticket: ask.ticket }),
+    ...(ask.practice === undefined ? {} : { practice: ask.practice }),
     ...(ask.notBefore === undefined ? {} : { notBefore: ask.notBefore }),
     parameters,
     grantVersion,

@@ -31,6 +31,8 @@ function describeGrant(grant: Grant): AvailableGrant {
     purpose: grant.purpose,
     purposePatterns: (grant.purposePatterns ?? []).map(({ text }) => text),
     ticketPatterns: (grant.ticketPatterns ?? []).map(({ text }) => text),
+    needsApproval: grant.approval !== null,
+    breakGlass: grant.breakGlass !== null,
     credentials: [...grant.credentials.values()].map(({ name, target, provider, ttl }) => ({
       name,
       target,

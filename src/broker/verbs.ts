@@ -5,7 +5,7 @@ import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { KillRest } from '../store/kills.ts';
-import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, RequestRow, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type { TaskAndLeases } from '../store/tasks.ts';
 import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
@@ -45,6 +45,8 @@ export interface OpenTask {
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
   readonly taskGrant: string | null;
+  /** A rehearsal of a break-glass grant: all of it but the minting. */
+  readonly practice?: true;
   /** When it is to start, at the earliest, in milliseconds since the epoch. */
   readonly notBefore?: number;
   /** The approved request that it redeems. */
@@ -122,6 +124,8 @@ export interface AvailableGrant {
   /** What purpose and ticket must look like, as globs; empty: nothing is demanded. */
   readonly purposePatterns: readonly string[];
   readonly ticketPatterns: readonly string[];
+  readonly needsApproval: boolean;
+  readonly breakGlass: boolean;
   readonly credentials: readonly {
     readonly name: string;
     readonly target: string;
@@ -267,6 +271,11 @@ export interface Verbs {
   approveRequest(caller: Caller, id: string, ask: ApproveAsk): Answer<RequestView>;
   denyRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
   cancelRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
+  /** Reviews of break-glass that nobody has closed, as far as the caller may see them. */
+  listReviews(caller: Caller): Answer<readonly ReviewRow[]>;
+  readReview(caller: Caller, id: string): Answer<ReviewRow>;
+  /** By somebody whom the grant names for it, and never by the person whom the review is about. */
+  closeReview(caller: Caller, id: string, finding: string): Answer<ReviewRow>;
   /** For operators: ends all that matches, and keeps it out until the block is lifted. Answers when all of it is due. */
   kill(caller: Caller, ask: KillAsk): Answer<KillProgress>;
   readKill(caller: Caller, id: string): Answer<KillProgress>;

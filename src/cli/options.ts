@@ -24,6 +24,7 @@ export interface AskOptions {
   readonly taskGrant?: string;
   /** RFC 3339, UTC, milliseconds. */
   readonly notBefore?: string;
+  readonly practice?: true;
 }
 
 export function askOptions(command: Command): Command {
@@ -35,12 +36,18 @@ export function askOptions(command: Command): Command {
     .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)
-    .option('--task-grant <id>', 'task grant to use')
+    .option('--task-grant <id>', 'task grant to use');
+}
+
+/** What opens a task that somebody waits for. */
+export function waitingOptions(command: Command): Command {
+  return askOptions(command)
     .option(
       '--not-before <instant>',
       'have it approved now, to start then, for instance 2030-01-31T06:00:00Z',
       parseInstant,
-    );
+    )
+    .option('--practice', 'rehearse a break-glass grant: nothing is minted, and no command is run');
 }
 
 /** How credentials enter the environment. */

@@ -16,6 +16,7 @@ import type {
   OpenTaskRequest,
   OpenTaskResponse,
   Receipts,
+  Review,
   TaskGrant,
   TaskPage,
   TasksQuery,
@@ -71,6 +72,10 @@ export interface Client {
   approveRequest(id: string, digest: string, ttlSeconds?: number): Promise<ApprovalRequest>;
   denyRequest(id: string, reason: string): Promise<ApprovalRequest>;
   cancelRequest(id: string, reason: string): Promise<ApprovalRequest>;
+  /** Reviews of break-glass that nobody has closed: of one's own uses, and those that one may close. */
+  reviews(): Promise<readonly Review[]>;
+  readReview(id: string): Promise<Review>;
+  closeReview(id: string, finding: string): Promise<Review>;
   kill(request: KillRequest): Promise<KillProgress>;
   readKill(id: string): Promise<KillProgress>;
   blocks(): Promise<readonly Kill[]>;
@@ -138,6 +143,10 @@ export function createClient(options: ClientOptions): Client {
       decide(id, 'approve', { digest, ...(ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds }) }),
     denyRequest: (id, reason) => decide(id, 'deny', { reason }),
     cancelRequest: (id, reason) => decide(id, 'cancel', { reason }),
+    reviews: async () => (await get<{ reviews: Review[] }>('/v1/reviews')).reviews,
+    readReview: async (id) => (await get<{ review: Review }>(`/v1/reviews/${at(id)}`)).review,
+    closeReview: async (id, finding) =>
+      (await post<{ review: Review }>(`/v1/reviews/${at(id)}/close`, { finding }, 'refused')).review,
     kill: (request) => post('/v1/kills', request, 'always'),
     readKill: (id) => get(`/v1/kills/${at(id)}`),
     blocks: async () => (await get<{ blocks: Kill[] }>('/v1/blocks')).blocks,

@@ -36,6 +36,9 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'request.cancelled': [6003, 3, 1],
   'request.expired': [6003, 3, 1],
   'request.redeemed': [6003, 3, 1],
+  'breakglass.opened': [3003, 1, 5], // Authorize Session: Assign Privileges, critical
+  'review.due': [6003, 99, 4],
+  'review.closed': [6003, 3, 2],
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 

@@ -34,6 +34,8 @@ export interface Grant {
   readonly heartbeatSeconds: number | null;
   /** Whose approval a task needs before it is opened; null: nobody's. */
   readonly approval: ApprovalRule | null;
+  /** What follows where it is for emergencies; null: it is not. */
+  readonly breakGlass: BreakGlassRule | null;
   /** Whether orchestrators may cut task grants from it, and how long and how often these may be used; null: no. */
   readonly taskGrants: { readonly maxSeconds: number; readonly maxUses: number } | null;
 }
@@ -55,6 +57,23 @@ export interface ApprovalStage {
   readonly approvals: number;
   /** The stage is left out only where this is false, and says so without an error; null: never. One at least is null. */
   readonly when: Condition | null;
+}
+
+/** A grant for emergencies: its uses are told at once, and reviewed. */
+export interface BreakGlassRule {
+  /** Whether it opens without approval. Otherwise the grant has one. */
+  readonly withoutApproval: boolean;
+  /** Those whom it lets in, each by what it says of him. */
+  readonly named: readonly {
+    readonly issuer: string;
+    readonly claims: Readonly<Record<string, string>>;
+  }[];
+  readonly review: {
+    /** Who closes reviews. Never empty. */
+    readonly by: readonly PrincipalMatcher[];
+    /** From the latest end of the task until its review is due. */
+    readonly dueSeconds: number;
+  };
 }
 
 /** One human, by the identities that are his or act for him: his own, and the jobs that he triggers. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { parseApproval } from './approval.ts';
+import { parseBreakGlass } from './break-glass.ts';
 import { conditionCompiler } from './condition.ts';
 import { parseCredential, type TargetInWorld } from './credential.ts';
 import { type Fault, type Path, schemaFaults } from './fault.ts';
@@ -57,8 +58,7 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
     description: read.description ?? null,
     who,
     tasks,
-    // Whoever approves must read why.
-    purpose: read.approval || read.purpose_pattern !== undefined ? 'required' : read.purpose,
+    purpose: mustSayWhy(read) ? 'required' : read.purpose,
     purposePatterns: parseReasonPatterns(read, 'purpose_pattern', faults),
     ticketPatterns: parseReasonPatterns(read, 'ticket_pattern', faults),
     credentials,
@@ -70,11 +70,17 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
     },
     heartbeatSeconds: read.heartbeat ?? null,
     approval: parseApproval(read, parameters, world.issuers, faults),
+    breakGlass: parseBreakGlass(read, credentials, world.issuers, faults),
     taskGrants:
       read.task_grants === undefined
         ? null
         : { maxSeconds: read.task_grants.max_age, maxUses: read.task_grants.max_uses },
   };
+}
+
+/** Whoever approves or reviews must read why. */
+function mustSayWhy({ approval, break_glass: breakGlass, purpose_pattern: pattern }: RawGrant): boolean {
+  return approval !== undefined || breakGlass !== undefined || pattern !== undefined;
 }
 
 /** All that is written decides, but for what is there for people. */

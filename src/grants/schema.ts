@@ -10,6 +10,7 @@ import {
   MAX_PARAMETER_LENGTH,
   MAX_PARAMETERS,
   MAX_PATTERNS,
+  MAX_REVIEW_SECONDS,
   MAX_TASK_GRANT_SECONDS,
   MAX_TASK_GRANT_USES,
 } from './limits.ts';
@@ -196,6 +197,30 @@ export const grantSchema = z.strictObject({
     })
     .optional()
     .meta({ description: 'Whose approval a task needs before it is opened. It must then say why' }),
+  break_glass: z
+    .strictObject({
+      review: z
+        .strictObject({
+          by: z
+            .array(principalMatcher)
+            .min(1)
+            .max(MAX_PATTERNS)
+            .meta({ description: 'Who may close reviews: any of these, and never the person himself' }),
+          due: duration({ max: MAX_REVIEW_SECONDS }).prefault('1d').meta({
+            description:
+              'After its task can have ended at the latest. From then on the person cannot use it again until somebody else has closed the review',
+          }),
+        })
+        .meta({ description: 'The review of each use' }),
+      dangerously_without_approval: z
+        .literal(true)
+        .optional()
+        .meta({ description: 'Nobody is asked before: in place of `approval`' }),
+    })
+    .optional()
+    .meta({
+      description: 'For emergencies: for named people, for an hour at most, told at once and reviewed',
+    }),
   task_grants: z
     .strictObject({
       max_age: duration({ max: MAX_TASK_GRANT_SECONDS }).meta({

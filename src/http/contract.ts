@@ -91,6 +91,7 @@ export const task = z
       .object({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() })
       .optional()
       .meta({ description: 'What the holder of the token must prove to hold (RFC 7800)' }),
+    practice: z.boolean().meta({ description: 'A rehearsal: nothing was minted for it' }),
     state: z.enum(['open', 'ended']),
     opened_at: instant,
     expires_at: instant.meta({ description: 'The task cannot live longer than this, whatever is renewed' }),
@@ -136,6 +137,9 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
+    practice: z.literal(true).optional().meta({
+      description: 'Rehearses a break-glass grant: all of it, and nothing is minted',
+    }),
     not_before: instant.optional().meta({
       description:
         'When it is to start, at the earliest: approved before, it opens from then on. For grants that ask for approval',
@@ -239,6 +243,8 @@ export const availableGrant = z
     ticket_patterns: z
       .array(z.string())
       .meta({ description: 'What the ticket must look like that it needs; empty: it needs none' }),
+    needs_approval: z.boolean(),
+    break_glass: z.boolean().meta({ description: 'For emergencies: each use is told at once, and reviewed' }),
     credentials: z.array(
       z.object({
         name: z.string(),
@@ -373,6 +379,7 @@ export const approvalRequest = z
       .string()
       .nullable()
       .meta({ description: 'The condition of the grant that approves by itself, as it stands now' }),
+    practice: z.boolean().meta({ description: 'A rehearsal: what it opens mints nothing' }),
     not_before: instant.nullable().meta({ description: 'It can be opened from then on' }),
     waiting_stage: z.int().nullable().meta({ description: 'The stage that waits, from 0' }),
     created_at: instant,
@@ -413,6 +420,36 @@ export const approveRequest = z
 export const reasonRequest = z
   .strictObject({ reason: z.string().min(1).max(1000) })
   .meta({ id: 'ReasonRequest' });
+
+export const review = z
+  .object({
+    id,
+    state: z.enum(['open', 'due', 'closed']),
+    overdue: z
+      .boolean()
+      .meta({ description: 'It keeps its person from break-glass until somebody else has closed it' }),
+    practice: z.boolean().meta({ description: 'Of a rehearsal' }),
+    grant: z.string(),
+    task: id.meta({ description: 'The use that it is about' }),
+    identity,
+    people: z.array(z.string()).meta({ description: 'Whose identity that is' }),
+    purpose: z.string(),
+    ticket: z.string().nullable(),
+    opened_at: instant,
+    due_at: instant,
+    closed_at: instant.nullable(),
+    closed_by: identity.nullable(),
+    finding: z.string().nullable(),
+  })
+  .meta({ id: 'Review' });
+
+export const reviewResponse = z.object({ review }).meta({ id: 'ReviewResponse' });
+
+export const reviews = z.object({ reviews: z.array(review) }).meta({ id: 'Reviews' });
+
+export const closeReviewRequest = z
+  .strictObject({ finding: z.string().min(1).max(2000).regex(/\S/).meta({ description: 'What was found' }) })
+  .meta({ id: 'CloseReviewRequest' });
 
 export const killRequest = z
   .strictObject({
@@ -529,6 +566,7 @@ export const problemCodes = [
   'idempotency-key-reused',
   'task-ended',
   'too-early',
+  'review-overdue',
   'lease-ended',
   'cannot-renew',
   'limit-reached',
@@ -577,6 +615,7 @@ export type TaskPage = z.infer<typeof taskPage>;
 export type LeasePage = z.infer<typeof leasePage>;
 export type ApprovalRequest = z.infer<typeof approvalRequest>;
 export type AwaitingApproval = z.infer<typeof awaitingApproval>;
+export type Review = z.infer<typeof review>;
 export type KillRequest = z.infer<typeof killRequest>;
 export type Kill = z.infer<typeof kill>;
 export type KillProgress = z.infer<typeof killProgress>;

@@ -10,7 +10,7 @@ import type {
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
-import type { KillRow, LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
 function instant(ms: number): string {
@@ -63,6 +63,7 @@ export function taskJson(row: TaskRow): contract.Task {
     name: row.name,
     purpose: row.purpose,
     ticket: row.ticket,
+    practice: row.practice,
     parameters: mutableRecord(row.parameters),
     identity: { issuer: row.principal.issuer, subject: row.principal.subject },
     ...(row.principal.actors === undefined
@@ -107,6 +108,8 @@ export function availableGrantJson(grant: AvailableGrant): contract.AvailableGra
     purpose: grant.purpose,
     purpose_patterns: [...grant.purposePatterns],
     ticket_patterns: [...grant.ticketPatterns],
+    needs_approval: grant.needsApproval,
+    break_glass: grant.breakGlass,
     credentials: grant.credentials.map((credential) => ({
       name: credential.name,
       target: credential.target,
@@ -189,6 +192,7 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
     })),
     stages: [...stages],
     auto_approved_by: automatic,
+    practice: ask.practice ?? false,
     not_before: instantOrNull(ask.notBefore ?? null),
     waiting_stage: waitingStage,
     created_at: instant(request.createdAt),
@@ -202,6 +206,26 @@ export function awaitingJson(view: RequestView, now: number): contract.AwaitingA
   const request = requestJson(view);
   const isFar = (view.request.ask.notBefore ?? now) - now > FAR.ms;
   return { request, interval: isFar ? FAR.pollSeconds : POLL_SECONDS, expires_at: request.expires_at };
+}
+
+export function reviewJson(row: ReviewRow, now: number): contract.Review {
+  return {
+    id: row.id,
+    state: row.state,
+    overdue: row.state !== 'closed' && now >= row.dueAt,
+    practice: row.practice,
+    grant: row.grant,
+    task: row.taskId,
+    identity: { issuer: row.issuer, subject: row.subject },
+    people: [...row.people],
+    purpose: row.purpose,
+    ticket: row.ticket,
+    opened_at: instant(row.openedAt),
+    due_at: instant(row.dueAt),
+    closed_at: instantOrNull(row.closedAt),
+    closed_by: row.closedBy,
+    finding: row.finding,
+  };
 }
 
 export function killJson(row: KillRow): contract.Kill {

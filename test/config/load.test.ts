@@ -98,6 +98,31 @@ test('loadConfig: all faults at once, in the order of the file, each with its li
   ]);
 });
 
+test('loadConfig: break-glass is for people whom the configuration knows by name', async () => {
+  const named = (people: string) =>
+    example(
+      ['groups: { contains: dba-oncall }', 'sub: [ada, bob]'],
+      [
+        '    purpose: required\n    credentials:\n      repair:',
+        `    break_glass:
+      review: { by: [{ issuer: staff, claims: { groups: { contains: leads } } }] }
+      dangerously_without_approval: true
+    credentials:
+      repair:`,
+      ],
+      ['log:\n', `${people}log:\n`],
+    );
+  const person = (name: string) =>
+    `  - name: ${name}\n    identities: [{ issuer: staff, claims: { sub: ${name} } }]\n`;
+  expect(await faultsIn(named(`people:\n${person('ada')}${person('bob')}`))).toEqual([]);
+  expect(await faultsIn(named(`people:\n${person('ada')}`))).toEqual([
+    expect.stringMatching(
+      /grants\.break-glass\.who: Break-glass is for people whom the configuration knows.*bob/,
+    ),
+  ]);
+  expect(await faultsIn(named(''))).toHaveLength(2);
+});
+
 test('loadConfig: a grant is not blamed for a target that is broken itself', async () => {
   expect(await faultsIn(example(['provider: memory', 'provider: postgrs']))).toEqual([
     '23 targets.warehouse.provider: Unknown provider "postgrs": known here: "memory"',

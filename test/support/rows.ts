@@ -36,6 +36,7 @@ export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow 
     exitStatus: null,
     cnf: null,
     ticket: null,
+    practice: false,
     ...over,
   };
 }

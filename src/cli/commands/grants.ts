@@ -17,11 +17,14 @@ export async function grants(io: Io, options: ConnectionOptions): Promise<number
     grant.parameters.map(({ name, required }) => (required ? name : `[${name}]`)).join(' '),
     [grant.purpose, ...grant.purpose_patterns].join(' '),
     grant.ticket_patterns.join(' ') || null,
+    [grant.break_glass ? 'break-glass' : '', grant.needs_approval ? 'approval' : '']
+      .filter(Boolean)
+      .join(', ') || null,
     grant.description,
   ]);
   await printTable(
     io,
-    ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'ticket', 'what for'],
+    ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'ticket', 'takes', 'what for'],
     rows,
   );
   return EXIT.done;

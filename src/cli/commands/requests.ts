@@ -54,7 +54,7 @@ export async function end(
 function printRequests(io: Io, list: readonly ApprovalRequest[]): Promise<void> {
   const rows = list.map((request) => [
     request.id,
-    request.state,
+    request.practice ? `practice, ${request.state}` : request.state,
     who(request),
     request.grant,
     request.task,

@@ -2,6 +2,10 @@ import type { Actor, AuditEvent } from '../../audit/event.ts';
 
 /** An event in a sentence, for a person who reads what happened to a task. Text from outside is not cleaned here. */
 export function sentence(event: AuditEvent): string {
+  return event.about.practice === true ? `PRACTICE, ${toldOf(event)}` : toldOf(event);
+}
+
+function toldOf(event: AuditEvent): string {
   const on = event.about.target === undefined ? '' : ` at ${event.about.target}`;
   switch (event.kind) {
     case 'task.opened': {
@@ -58,6 +62,14 @@ export function sentence(event: AuditEvent): string {
       return `request ${event.data.id} lapsed`;
     case 'request.redeemed':
       return `${who(event.actor)} used request ${event.data.id}`;
+    case 'breakglass.opened': {
+      const { practice, people, name, purpose, credentials, review } = event.data;
+      return `${who(event.actor)}, ${people.join(', ')}, ${practice ? 'rehearsed breaking the glass' : 'BROKE THE GLASS'} for "${name}": "${purpose}", with ${JSON.stringify(credentials)}; review ${review}`;
+    }
+    case 'review.due':
+      return `review ${event.data.id} is overdue: ${event.data.people.join(', ')} cannot break the glass again until it is closed`;
+    case 'review.closed':
+      return `${who(event.actor)} closed review ${event.data.id}: "${event.data.finding}"`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
     case 'broker.started':
