@@ -96,11 +96,34 @@ ALTER TABLE public.audit_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+CREATE TABLE public.break_glass_review (
+    id text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    state text NOT NULL,
+    grant_name text NOT NULL,
+    task_id text NOT NULL COLLATE pg_catalog."C",
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    person jsonb NOT NULL,
+    people jsonb NOT NULL,
+    practice boolean NOT NULL,
+    purpose text NOT NULL,
+    ticket text,
+    opened_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by jsonb,
+    finding text,
+    CONSTRAINT break_glass_review_check CHECK (((state = 'closed'::text) = ((closed_at IS NOT NULL) AND (closed_by IS NOT NULL) AND (finding IS NOT NULL)))),
+    CONSTRAINT break_glass_review_state_check CHECK ((state = ANY (ARRAY['open'::text, 'due'::text, 'closed'::text])))
+);
+
 CREATE TABLE public.configuration (
     singleton boolean DEFAULT true NOT NULL,
     digest text NOT NULL,
     parts jsonb NOT NULL,
     loaded_at timestamp with time zone NOT NULL,
+    approvals jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT configuration_singleton_check CHECK (singleton)
 );
 
@@ -279,6 +302,8 @@ CREATE TABLE public.task (
     end_reason text,
     exit_status integer,
     cnf jsonb,
+    ticket text,
+    practice boolean DEFAULT false NOT NULL,
     CONSTRAINT task_check CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL))),
     CONSTRAINT task_state_check CHECK ((state = ANY (ARRAY['open'::text, 'ended'::text])))
 );
@@ -313,6 +338,9 @@ ALTER TABLE ONLY public.audit_event_default
 
 ALTER TABLE ONLY public.audit_pending
     ADD CONSTRAINT audit_pending_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.break_glass_review
+    ADD CONSTRAINT break_glass_review_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.configuration
     ADD CONSTRAINT configuration_pkey PRIMARY KEY (singleton);
@@ -403,6 +431,8 @@ CREATE INDEX audit_event_default_target_seq_idx ON public.audit_event_default US
 CREATE INDEX audit_event_task ON ONLY public.audit_event USING btree (task_id, seq) WHERE (task_id IS NOT NULL);
 
 CREATE INDEX audit_event_default_task_id_seq_idx ON public.audit_event_default USING btree (task_id, seq) WHERE (task_id IS NOT NULL);
+
+CREATE INDEX break_glass_review_open ON public.break_glass_review USING btree (due_at) WHERE (state <> 'closed'::text);
 
 CREATE INDEX kill_unmarked ON public.kill USING btree (id) WHERE (marked_at IS NULL);
 

@@ -3,6 +3,7 @@ import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
+import { logConfiguration } from './broker/configuration.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver, watchLog } from './broker/metrics.ts';
@@ -31,7 +32,6 @@ import { preparePartitions, type Sequencer } from './sequencer/sequencer.ts';
 import { startSequencer } from './sequencer/start.ts';
 import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
-import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
@@ -185,14 +185,6 @@ async function runWitnessing(
     const wentBack = async (what: string) => sequencer?.suspect(what);
     await createWitnessing({ ...broker, wentBack }, witnesses).run(signal);
   }
-}
-
-/** Says in the log what the configuration changed, before anything is decided by it. */
-async function logConfiguration({ database, committer, runtime }: Broker, config: Config): Promise<void> {
-  const event = configurationEvent(await readConfiguration(database), config);
-  if (event === null) return;
-  await committer.commit({ events: [event] });
-  await storeConfiguration(database, config, runtime.now());
 }
 
 /** A target that still holds live leases cannot be left out: nobody could end them (facts of others, 43). */

@@ -20,6 +20,8 @@ export interface About {
   readonly lease?: string;
   readonly grant?: string;
   readonly target?: string;
+  /** It is of a rehearsal: nothing was or will be minted by it. */
+  readonly practice?: true;
 }
 
 /** An event before it has its id and time. */
@@ -41,6 +43,11 @@ export type EventBody =
         readonly changed: readonly string[];
         readonly removed: readonly string[];
       };
+    }
+  /** A grant asks for less approval than before. */
+  | {
+      readonly kind: 'approval.weakened';
+      readonly data: { readonly how: readonly string[]; readonly before: Json; readonly after: Json };
     }
   /** A key begins to sign the log. Whoever trusts an earlier one learns of it here. */
   | { readonly kind: 'log.key-added'; readonly data: { readonly key: string } }
@@ -68,6 +75,7 @@ export type EventBody =
       readonly data: {
         readonly name: string;
         readonly purpose: string | null;
+        readonly ticket?: string;
         readonly parameters: Json;
         readonly grantVersion: string;
         readonly taskGrant: string | null;
@@ -217,10 +225,41 @@ export type EventBody =
         readonly complete: boolean;
       };
     }
+  /** A condition stands for the approvals of all stages without a condition of their own. */
+  | {
+      readonly kind: 'request.auto-approved';
+      readonly data: {
+        readonly id: string;
+        readonly digest: string;
+        /** As it is written in the grant. */
+        readonly condition: string;
+        readonly complete: boolean;
+      };
+    }
   | { readonly kind: 'request.denied'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
   | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
+  /** Somebody uses a break-glass grant, or rehearses it. */
+  | {
+      readonly kind: 'breakglass.opened';
+      readonly data: {
+        readonly practice: boolean;
+        /** His names in `people`. */
+        readonly people: readonly string[];
+        readonly name: string;
+        readonly purpose: string;
+        readonly ticket?: string;
+        readonly credentials: Json;
+        /** The request whose approval it rests on; null where the grant asks for none. */
+        readonly request: string | null;
+        readonly until: string;
+        readonly review: string;
+        readonly reviewDueAt: string;
+      };
+    }
+  | { readonly kind: 'review.due'; readonly data: ReviewData }
+  | { readonly kind: 'review.closed'; readonly data: ReviewData & { readonly finding: string } }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */
@@ -240,6 +279,15 @@ export type UseAtEnd =
  * (`observed-in-part`); an earlier attempt to end it may have cut sessions that nobody heard of (`ended-in-parts`).
  */
 export type UnknownUse = 'not-observed' | 'observed-in-part' | 'ended-in-parts';
+/** A review, and whose use it is about. */
+type ReviewData = {
+  readonly id: string;
+  readonly practice: boolean;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly people: readonly string[];
+  readonly dueAt: string;
+};
 
 /** How a lease ended, truthfully (invariant 3). */
 export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';

@@ -6,6 +6,14 @@ import { EVENT_VERSION, type EventBody, type EventKind } from './event.ts';
 const instant = z.iso.datetime({ precision: 3 });
 const json = z.json();
 const names = z.array(z.string());
+const review = {
+  id: z.string(),
+  practice: z.boolean(),
+  issuer: z.string(),
+  subject: z.string(),
+  people: names,
+  dueAt: instant,
+};
 const proof = z.strictObject({ method: z.string(), evidence: z.string() });
 const tree = z.strictObject({ size: z.int(), root: z.base64() });
 const reason = z.enum([
@@ -77,6 +85,16 @@ export const EVENTS: {
       complete: z.boolean(),
     }),
   },
+  'request.auto-approved': {
+    meaning:
+      'A condition of the grant approved a request in place of people; `complete` when it needs no more',
+    data: z.strictObject({
+      id: z.string(),
+      digest: z.string(),
+      condition: z.string(),
+      complete: z.boolean(),
+    }),
+  },
   'request.denied': {
     meaning: 'Somebody denied a request',
     data: z.strictObject({ id: z.string(), reason: z.string() }),
@@ -104,6 +122,11 @@ export const EVENTS: {
       removed: names,
     }),
   },
+  'approval.weakened': {
+    meaning:
+      'A configuration was loaded in which a grant asks for less approval than before, or none: in which ways',
+    data: z.strictObject({ how: names, before: json, after: json }),
+  },
   'log.key-added': {
     meaning: 'A key began to sign the log: its verifier key',
     data: z.strictObject({ key: z.string() }),
@@ -127,6 +150,7 @@ export const EVENTS: {
     data: z.strictObject({
       name: z.string(),
       purpose: z.string().nullable(),
+      ticket: z.exactOptional(z.string()),
       parameters: json,
       grantVersion: z.string(),
       taskGrant: z.string().nullable(),
@@ -241,6 +265,31 @@ export const EVENTS: {
       expiresAt: instant,
     }),
   },
+  'breakglass.opened': {
+    meaning:
+      'Somebody used a break-glass grant, or, with `practice`, rehearsed it: who, what, why, and its review',
+    data: z.strictObject({
+      practice: z.boolean(),
+      people: names,
+      name: z.string(),
+      purpose: z.string(),
+      ticket: z.exactOptional(z.string()),
+      credentials: json,
+      request: z.string().nullable(),
+      until: instant,
+      review: z.string(),
+      reviewDueAt: instant,
+    }),
+  },
+  'review.due': {
+    meaning:
+      'The review of a use of break-glass is overdue: that person cannot use it again until it is closed',
+    data: z.strictObject(review),
+  },
+  'review.closed': {
+    meaning: 'Somebody else closed the review of a use of break-glass, with what he found',
+    data: z.strictObject({ ...review, finding: z.string() }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),
@@ -266,6 +315,7 @@ const envelope = z.strictObject({
     lease: z.string().optional(),
     grant: z.string().optional(),
     target: z.string().optional(),
+    practice: z.literal(true).optional(),
   }),
   data: z.unknown(),
 });

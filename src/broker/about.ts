@@ -1,6 +1,6 @@
 import type { About } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
-import type { LeaseRow, TaskRow } from '../store/rows.ts';
+import type { LeaseRow, RequestRow, ReviewRow, TaskRow } from '../store/rows.ts';
 
 /** What an event about a lease is about. */
 export function aboutLease(lease: LeaseRow): About {
@@ -9,7 +9,22 @@ export function aboutLease(lease: LeaseRow): About {
 
 /** What an event about a task is about. */
 export function aboutTask(task: TaskRow): About {
-  return { task: task.id, grant: task.grant };
+  return { task: task.id, grant: task.grant, ...marked(task.practice) };
+}
+
+/** What an event about a request is about. */
+export function aboutRequest({ grant, ask }: RequestRow): About {
+  return { grant, ...marked(ask.practice) };
+}
+
+/** What an event about a review is about. */
+export function aboutReview({ taskId, grant, practice }: ReviewRow): About {
+  return { task: taskId, grant, ...marked(practice) };
+}
+
+/** The mark of a rehearsal, on every event that is about one. */
+export function marked(practice: boolean | undefined): Pick<About, 'practice'> {
+  return practice === true ? { practice } : {};
 }
 
 /** An error for the process log without its message where that is not ours: a vendor's text may quote a secret. */

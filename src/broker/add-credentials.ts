@@ -30,6 +30,12 @@ export async function addCredentials(
   if (broker.grants.get(task.grant)?.approval) {
     return no({ reason: 'not-allowed', detail: 'approval: it was given for what the task was opened with' });
   }
+  if (task.practice || broker.grants.get(task.grant)?.breakGlass) {
+    return no({
+      reason: 'not-allowed',
+      detail: 'break-glass: its review is of what the task was opened with',
+    });
+  }
   const now = broker.runtime.now();
   if (hasEnded(task, now)) return no({ reason: 'task-ended', detail: 'The task has ended' });
 

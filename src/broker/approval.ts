@@ -1,4 +1,14 @@
-import { humansBehind, isIdentity, isOpen, lapse, mayApprove, redeem, tally } from '../approvals/request.ts';
+import { humansBehind, isIdentity } from '../approvals/person.ts';
+import {
+  type Court,
+  courtFor,
+  isOpen,
+  lapse,
+  MAX_AHEAD_SECONDS,
+  redeem,
+  standing,
+  tally,
+} from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
 import type { Decision } from '../grants/grant.ts';
 import { digestJson, type Json } from '../json.ts';
@@ -7,121 +17,202 @@ import { newId } from '../runtime.ts';
 import type { Unit } from '../store/commit.ts';
 import { lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
 import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
+import { aboutRequest } from './about.ts';
 import { actorOf, type Broker, instant, names } from './broker.ts';
 import { evidenceOf } from './intend.ts';
-import { committed } from './lease.ts';
 import type { Refusal } from './refusal.ts';
-import type { Caller, OpenTask, RequestView } from './verbs.ts';
+import { personOf, viewOf } from './request-view.ts';
+import type { Caller, OpenTask } from './verbs.ts';
 
 /** What an opening may go on with: the decision, no wider than its approvers allow, and what its commit uses up. */
 export interface Approved {
   readonly decision: Decision;
-  readonly uses: Pick<Unit, 'changedRequest'>;
+  readonly uses: Pick<Unit, 'newRequest' | 'changedRequest'>;
   readonly events: readonly NewEvent[];
+}
+
+type Principal = Caller & { readonly kind: 'principal' };
+
+/** One opening that asks for approval. */
+interface Opening {
+  readonly caller: Principal;
+  readonly decision: Decision;
+  readonly court: Court;
+  readonly asked: RequestAsk;
+  readonly by: Person;
+  readonly digest: string;
+  readonly taskId: string;
+  readonly now: number;
 }
 
 /**
  * Between policy's yes and the intent: where the grant asks for approval, an opening redeems a request that has it, or
  * makes one and waits. Asking again in the same words is asking for the same. The request is used up in the commit of
- * the intent, so that it opens one task.
+ * the intent, so that it opens one task. Where a condition approves, the request is made and used up in that commit.
  */
 export async function approvalGate(
   broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
+  caller: Principal,
   ask: OpenTask,
   decision: Decision,
   taskId: string,
 ): Promise<Result<Approved, Refusal>> {
   const rule = broker.grants.get(decision.grant)?.approval;
-  const denied = (detail: string) => err({ reason: 'not-allowed' as const, detail: `approval: ${detail}` });
-  if (!rule) {
+  const now = broker.runtime.now();
+  const fault = startFault(ask.notBefore, rule !== null && rule !== undefined, now);
+  if (fault !== null) return err({ reason: 'invalid-request', detail: fault });
+  if (!rule)
     return ask.request === undefined
       ? ok({ decision, uses: {}, events: [] })
       : denied('this grant asks for none: open without a request');
-  }
   const by = personOf(caller);
   const asked = askedOf(ask, decision);
   const actors = names(by.actors ?? []);
   const digest = digestJson([by.issuer, by.subject, actors, decision.grant, asked as unknown as Json]);
+  const court = courtFor(rule, broker.people, by, asked, now);
+  const opening = { caller, decision, court, asked, by, digest, taskId, now };
   const named = ask.request !== undefined;
   const request = await (ask.request === undefined
     ? openRequestFor(broker.database, digest)
     : readRequest(broker.database, ask.request));
-  const now = broker.runtime.now();
   if (named && (request === null || !isIdentity(request.requester, by)))
     return denied('there is no such request of his');
   if (request === null || (!named && !isOpen(request, now))) {
     if (request !== null) await expire(broker, request);
-    return makeRequest(broker, caller, decision.grant, asked, digest, rule.lapseSeconds);
+    return askAnew(broker, opening);
   }
-  if (request.state === 'pending' && isOpen(request, now)) return awaiting(broker, request);
-  const court = { rule, people: broker.people };
+  return redeemNow(broker, opening, request);
+}
+
+function denied(detail: string): Result<never, Refusal> {
+  return err({ reason: 'not-allowed', detail: `approval: ${detail}` });
+}
+
+/** What is wrong with a start that is asked for; null when nothing is. */
+function startFault(notBefore: number | undefined, isApproved: boolean, now: number): string | null {
+  if (notBefore === undefined) return null;
+  if (!isApproved) return 'Cannot fix a start where nobody approves: open the task when it is to start';
+  return notBefore > now + MAX_AHEAD_SECONDS * 1000
+    ? `Cannot fix a start so far ahead: ask at most ${MAX_AHEAD_SECONDS / 86_400} days before`
+    : null;
+}
+
+/** Opens with a request that is there, or waits for it. */
+async function redeemNow(
+  broker: Broker,
+  opening: Opening,
+  request: RequestRow,
+): Promise<Result<Approved, Refusal>> {
+  const { court, decision, digest, by, taskId, now } = opening;
+  if (isOpen(request, now) && digest === request.digest && standing(court, request, now) === 'pending')
+    return awaiting(broker, request);
   const redeemed = redeem(court, request, { digest, by, taskId, now });
   if (!redeemed.ok) return denied(redeemed.error);
+  const early = tooEarly(opening);
+  if (early !== null) return err(early);
+  const { ttlSeconds, automatic } = redeemed.value;
   return ok({
-    decision: shortened(decision, redeemed.value.ttlSeconds),
+    decision: shortened(decision, ttlSeconds),
     uses: { changedRequest: redeemed.value.request },
-    events: [
-      {
-        kind: 'request.redeemed',
-        actor: actorOf(caller),
-        about: { grant: request.grant, task: taskId },
-        data: { id: request.id, digest },
-      },
-    ],
+    events: redeemedEvents(opening, request, automatic),
   });
 }
 
-/** Asks for approval of exactly this. */
-async function makeRequest(
-  broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
-  grant: string,
-  ask: RequestAsk,
-  digest: string,
-  lapseSeconds: number,
-): Promise<Result<never, Refusal>> {
-  const { runtime } = broker;
-  const now = runtime.now();
-  const requester = personOf(caller);
-  const request: RequestRow = {
-    id: newId(runtime),
-    version: 1,
-    state: 'pending',
-    digest,
-    grant,
-    issuer: requester.issuer,
-    subject: requester.subject,
-    ask,
-    requester,
-    approvals: [],
-    createdAt: now,
-    expiresAt: now + lapseSeconds * 1000,
-    reason: null,
-    taskId: null,
+/** What says that an opening used a request up, and the condition that it rests on, if any. */
+function redeemedEvents(opening: Opening, request: RequestRow, automatic: string | null): NewEvent[] {
+  const { caller, digest, taskId } = opening;
+  const about = aboutRequest(request);
+  const redeemed: NewEvent = {
+    kind: 'request.redeemed',
+    actor: actorOf(caller),
+    about: { ...about, task: taskId },
+    data: { id: request.id, digest },
   };
+  return [...automaticEvents(request, automatic, true), redeemed];
+}
+
+function automaticEvents(request: RequestRow, condition: string | null, complete: boolean): NewEvent[] {
+  if (condition === null) return [];
+  const { id, digest } = request;
+  return [
+    {
+      kind: 'request.auto-approved',
+      actor: { kind: 'system' },
+      about: aboutRequest(request),
+      data: { id, digest, condition, complete },
+    },
+  ];
+}
+
+/** The refusal of what was approved for later; null once its start has come. */
+function tooEarly({ asked: { notBefore }, now }: Opening): Refusal | null {
+  if (notBefore === undefined || now >= notBefore) return null;
+  const detail = `It is approved from ${instant(notBefore)} on: open it then`;
+  return { reason: 'too-early', detail, retryAfterMs: notBefore - now };
+}
+
+/** Asks for approval of exactly this; goes on at once where a condition gives it. */
+async function askAnew(broker: Broker, opening: Opening): Promise<Result<Approved, Refusal>> {
+  const { court, by, decision, taskId } = opening;
+  const { waiting, automatic } = tally(court, by, []);
+  const complete = waiting === null;
+  const request = newRequest(broker, opening, complete ? 'approved' : 'pending');
+  const created = createdEvent(broker, opening, request);
+  const early = tooEarly(opening);
+  if (complete && early === null)
+    return ok({
+      decision,
+      uses: { newRequest: { ...request, state: 'redeemed', taskId } },
+      events: [created, ...redeemedEvents(opening, request, automatic)],
+    });
   const made = await broker.committer.commit({
     newRequest: request,
-    ...evidenceOf(caller, request.id),
-    events: [
-      {
-        kind: 'request.created',
-        actor: actorOf(caller),
-        about: { grant },
-        data: {
-          id: request.id,
-          digest,
-          ask: ask as unknown as Json,
-          onBehalfOf: [...humansBehind(broker.people, requester)],
-          expiresAt: instant(request.expiresAt),
-        },
-      },
-    ],
+    ...evidenceOf(opening.caller, request.id),
+    events: [created, ...automaticEvents(request, automatic, complete)],
   });
-  if (made.ok) return awaiting(broker, request);
+  if (made.ok) return complete && early !== null ? err(early) : awaiting(broker, request);
   if (made.error === 'replayed')
     return err({ reason: 'unauthenticated', detail: 'replayed: the evidence was used before' });
   return err({ reason: 'in-progress', detail: 'The same was asked at the same time', retryAfterMs: 1_000 });
+}
+
+/** What was approved for later lapses as long after its start. */
+function newRequest(
+  broker: Broker,
+  { by, asked, decision, digest, court, now }: Opening,
+  state: 'pending' | 'approved',
+): RequestRow {
+  return {
+    id: newId(broker.runtime),
+    version: 1,
+    state,
+    digest,
+    grant: decision.grant,
+    issuer: by.issuer,
+    subject: by.subject,
+    ask: asked,
+    requester: by,
+    approvals: [],
+    createdAt: now,
+    expiresAt: Math.max(now, asked.notBefore ?? now) + court.rule.lapseSeconds * 1000,
+    reason: null,
+    taskId: null,
+  };
+}
+
+function createdEvent(broker: Broker, { caller, by, asked, digest }: Opening, request: RequestRow): NewEvent {
+  return {
+    kind: 'request.created',
+    actor: actorOf(caller),
+    about: aboutRequest(request),
+    data: {
+      id: request.id,
+      digest,
+      ask: asked as unknown as Json,
+      onBehalfOf: [...humansBehind(broker.people, by)],
+      expiresAt: instant(request.expiresAt),
+    },
+  };
 }
 
 function awaiting(broker: Broker, request: RequestRow): Result<never, Refusal> {
@@ -138,7 +229,7 @@ async function expire(broker: Broker, request: RequestRow): Promise<void> {
       {
         kind: 'request.expired',
         actor: { kind: 'system' },
-        about: { grant: request.grant },
+        about: aboutRequest(request),
         data: { id: request.id },
       },
     ],
@@ -151,49 +242,14 @@ export async function expireRequests(broker: Broker, limit: number): Promise<voi
   await Promise.all(lapsed.map((request) => expire(broker, request)));
 }
 
-/** A request as people are shown it: from the broker's own knowledge alone. */
-export function viewOf(broker: Broker, request: RequestRow): RequestView {
-  const rule = broker.grants.get(request.grant)?.approval ?? null;
-  const court = rule === null ? null : { rule, people: broker.people };
-  const count = court === null ? null : tally(court, request.requester, request.approvals);
-  return {
-    request: lapse(request, broker.runtime.now()) ?? request,
-    onBehalfOf: humansBehind(broker.people, request.requester),
-    waitingStage: count === null ? null : count.waiting,
-    stages: rule?.stages.map(({ approvals }) => approvals) ?? [],
-  };
-}
-
-/** Whether somebody may see a request: whoever asked, may approve it, or reads everything. */
-export function maySee(
-  broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
-  request: RequestRow,
-): boolean {
-  const rule = broker.grants.get(request.grant)?.approval;
-  const by = personOf(caller);
-  return (
-    caller.roles.has('operator') ||
-    caller.roles.has('auditor') ||
-    isIdentity(request.requester, by) ||
-    (!!rule && mayApprove(rule, by))
-  );
-}
-
-/** Who asks or approves, with whoever acts for him: all of them are barred from approving what he asks. */
-export function personOf({ principal }: Caller & { readonly kind: 'principal' }): Person {
-  const { issuer, subject, claims, actors = [] } = principal;
-  const party = (one: Person): Person => ({ issuer: one.issuer, subject: one.subject, claims: one.claims });
-  return actors.length === 0
-    ? { issuer, subject, claims }
-    : { issuer, subject, claims, actors: actors.map(party) };
-}
-
 /** Exactly what is asked, as policy reads it at this version of the grant: an edit of either is another request. */
 function askedOf(ask: OpenTask, { grantVersion, parameters, credentials }: Decision): RequestAsk {
   return {
     task: ask.task,
     purpose: ask.purpose,
+    ...(ask.ticket === undefined ? {} : { ticket: ask.ticket }),
+    ...(ask.practice === undefined ? {} : { practice: ask.practice }),
+    ...(ask.notBefore === undefined ? {} : { notBefore: ask.notBefore }),
     parameters,
     grantVersion,
     taskGrant: ask.taskGrant,
@@ -218,19 +274,4 @@ function shortened(decision: Decision, bound: number | null): Decision {
       capSeconds: Math.min(credential.capSeconds, bound),
     })),
   };
-}
-
-/** The request after a change, once it is durable; null when somebody else changed it first. */
-export async function commitRequest(
-  broker: Broker,
-  changed: RequestRow,
-  caller: Caller & { readonly kind: 'principal' },
-  event: NewEvent,
-): Promise<RequestRow | null> {
-  const result = await broker.committer.commit({
-    changedRequest: changed,
-    ...evidenceOf(caller, newId(broker.runtime)),
-    events: [event],
-  });
-  return result.ok ? committed(changed) : null;
 }

@@ -10,6 +10,7 @@ import { listLeases, listTasks, readAudit, readLease, readTask } from './read.ts
 import { refuse } from './refuse.ts';
 import { renewLease } from './renew.ts';
 import { approveRequest, cancelRequest, denyRequest, listRequests, readRequest } from './requests.ts';
+import { closeReview, listReviews, readReview } from './reviews.ts';
 import { revokeLease } from './revoke.ts';
 import { completeTask, heartbeat } from './task.ts';
 import { createTaskGrant, readTaskGrant } from './task-grant.ts';
@@ -57,6 +58,10 @@ export function createVerbs(broker: Broker): Verbs {
       storable(caller, 'deny-request', [id, reason], () => denyRequest(broker, caller, id, reason)),
     cancelRequest: (caller, id, reason) =>
       storable(caller, 'cancel-request', [id, reason], () => cancelRequest(broker, caller, id, reason)),
+    listReviews: (caller) => listReviews(broker, caller),
+    readReview: (caller, id) => storable(caller, 'read-review', id, () => readReview(broker, caller, id)),
+    closeReview: (caller, id, finding) =>
+      storable(caller, 'close-review', [id, finding], () => closeReview(broker, caller, id, finding)),
     kill: (caller, ask) => storable(caller, 'kill', ask, () => kill(broker, caller, ask)),
     readKill: (caller, id) => storable(caller, 'read-kill', id, () => readKill(broker, caller, id)),
     listBlocks: (caller) => listBlocks(broker, caller),

@@ -29,6 +29,10 @@ function describeGrant(grant: Grant): AvailableGrant {
     description: grant.description,
     tasks: grant.tasks.map((pattern) => pattern.text),
     purpose: grant.purpose,
+    purposePatterns: (grant.purposePatterns ?? []).map(({ text }) => text),
+    ticketPatterns: (grant.ticketPatterns ?? []).map(({ text }) => text),
+    needsApproval: grant.approval !== null,
+    breakGlass: grant.breakGlass !== null,
     credentials: [...grant.credentials.values()].map(({ name, target, provider, ttl }) => ({
       name,
       target,
@@ -76,6 +80,7 @@ function explainOne(broker: Broker, grant: Grant, principal: Principal, ask: Exp
     // Without a task the first name that the grant covers stands in, so that the other checks can be read.
     task: ask.task ?? grant.tasks[0]?.text ?? '',
     purpose: ask.purpose,
+    ticket: ask.ticket,
     parameters: ask.parameters,
     credentials: ask.credentials,
     ttlSeconds: ask.ttlSeconds,

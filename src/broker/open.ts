@@ -6,8 +6,9 @@ import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import type { TaskRow } from '../store/rows.ts';
 import { taskByIdempotencyKey } from '../store/tasks.ts';
-import { aboutTask } from './about.ts';
+import { aboutTask, marked } from './about.ts';
 import { approvalGate } from './approval.ts';
+import { breakGlassGate, useOf } from './break-glass.ts';
 import { actorOf, type Broker, names } from './broker.ts';
 import { actorsFor, proofFor } from './delegation.ts';
 import { endTask } from './end.ts';
@@ -34,7 +35,7 @@ export async function openTask(
   { actor, ...ask }: OpenTask,
 ): Promise<Result<OpenedTask, Refusal>> {
   const noTo = (caller: Caller) => (refusal: Refusal) =>
-    refuse(broker, caller, { grant: ask.grant }, REQUEST, refusal);
+    refuse(broker, caller, { grant: ask.grant, ...marked(ask.practice) }, REQUEST, refusal);
   if (presenter.kind !== 'principal') {
     return noTo(presenter)({
       reason: 'not-allowed',
@@ -58,12 +59,16 @@ export async function openTask(
   if (!permission.ok) return no(permission.error);
   const { taskGrant } = permission.value;
 
+  const glass = await breakGlassGate(broker, caller, ask, now);
+  if (!glass.ok) return no(glass.error);
   const id = newId(broker.runtime);
   const approval = await approvalGate(broker, caller, ask, permission.value.decision, id);
   if (!approval.ok) return approval.error.reason === 'awaiting-approval' ? approval : no(approval.error);
   const { decision, uses, events } = approval.value;
 
-  const admission = admit(broker, decision.credentials, now);
+  // A rehearsal is all but this: no lease is intended, so none can be minted.
+  const wanted = ask.practice ? [] : decision.credentials;
+  const admission = admit(broker, wanted, now);
   if (!admission.ok) return no(admission.error);
 
   const seal = ask.publicKey === null ? ok(null) : await sealFor(ask.publicKey);
@@ -78,14 +83,28 @@ export async function openTask(
     idempotencyKey,
     requestDigest,
   };
-  const leases = decision.credentials.map((credential) => intend(broker, task, credential, decision, now));
+  const used = useOf(
+    broker,
+    caller,
+    task,
+    decision,
+    glass.value,
+    (uses.newRequest ?? uses.changedRequest)?.id ?? null,
+  );
+  const leases = wanted.map((credential) => intend(broker, task, credential, decision, now));
   const intent = await broker.committer.commit({
     newTask: task,
     newLeases: leases,
     quotas: quotasOf(decision, leases.length, taskGrant),
     ...evidenceOf(caller, idempotencyKey ?? id),
     ...uses,
-    events: [...events, openedEvent(broker, caller, task, decision), ...leases.map(intendedEvent)],
+    ...used.unit,
+    events: [
+      ...events,
+      openedEvent(broker, caller, task, decision),
+      ...used.events,
+      ...leases.map(intendedEvent),
+    ],
   });
   if (!intent.ok) {
     if (intent.error === 'repeated' && idempotencyKey !== null) {
@@ -116,7 +135,7 @@ type NewTask = Omit<
 
 function newTask(
   caller: Caller & { readonly kind: 'principal' },
-  ask: Pick<OpenTask, 'task' | 'purpose' | 'publicKey'>,
+  ask: Pick<OpenTask, 'task' | 'purpose' | 'ticket' | 'practice' | 'publicKey'>,
   decision: Decision,
   id: string,
   now: number,
@@ -131,6 +150,8 @@ function newTask(
     grantVersion: decision.grantVersion,
     name: ask.task,
     purpose: ask.purpose,
+    ticket: ask.ticket ?? null,
+    practice: ask.practice ?? false,
     parameters: decision.parameters,
     issuer: principal.issuer,
     subject: principal.subject,
@@ -166,6 +187,7 @@ function openedEvent(
     data: {
       name: task.name,
       purpose: task.purpose,
+      ...(task.ticket === null ? {} : { ticket: task.ticket }),
       parameters: task.parameters,
       grantVersion: task.grantVersion,
       taskGrant: task.taskGrantId,

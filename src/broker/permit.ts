@@ -27,6 +27,7 @@ export function askOf(task: TaskRow) {
     grant: task.grant,
     task: task.name,
     purpose: task.purpose,
+    ...(task.ticket === null ? {} : { ticket: task.ticket }),
     parameters: task.parameters,
     taskGrant: task.taskGrantId,
     credentials: null,
@@ -40,7 +41,7 @@ export async function permit(
   caller: Caller,
   ask: Pick<
     OpenTask,
-    'grant' | 'task' | 'purpose' | 'parameters' | 'credentials' | 'ttlSeconds' | 'taskGrant'
+    'grant' | 'task' | 'purpose' | 'ticket' | 'parameters' | 'credentials' | 'ttlSeconds' | 'taskGrant'
   >,
   now: number,
 ): Promise<Result<{ decision: Decision; taskGrant: TaskGrantRow | null }, Refusal>> {
@@ -61,6 +62,7 @@ export async function permit(
     principal: principalOf(caller),
     task: ask.task,
     purpose: ask.purpose,
+    ticket: ask.ticket ?? null,
     parameters: ask.parameters,
     credentials: ask.credentials,
     ttlSeconds: ask.ttlSeconds,

@@ -17,6 +17,10 @@ export type Refusal =
   | { readonly reason: 'not-found'; readonly detail: string }
   /** Policy allows it once somebody approves: not a no, and not logged as one. */
   | { readonly reason: 'awaiting-approval'; readonly detail: string; readonly view: RequestView }
+  /** It was approved for later; the caller may read the detail. */
+  | { readonly reason: 'too-early'; readonly detail: string; readonly retryAfterMs: number }
+  /** Break-glass waits for a review; the caller may read the detail. */
+  | { readonly reason: 'review-overdue'; readonly detail: string }
   /** What was asked cannot be understood; the caller may read the detail. */
   | { readonly reason: 'invalid-request'; readonly detail: string }
   /** The same idempotency key is being served right now. */

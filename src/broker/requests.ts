@@ -1,13 +1,18 @@
-import { approve, cancel, deny, isIdentity } from '../approvals/request.ts';
+import { isIdentity } from '../approvals/person.ts';
+import { approve, cancel, courtFor, deny } from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
 import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
+import { newId } from '../runtime.ts';
 import { openRequests, readRequest as readRequestRow } from '../store/requests.ts';
 import type { RequestRow } from '../store/rows.ts';
-import { commitRequest, maySee, personOf, viewOf } from './approval.ts';
+import { aboutRequest } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
+import { evidenceOf } from './intend.ts';
+import { committed } from './lease.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
+import { maySee, personOf, viewOf } from './request-view.ts';
 import { changedMeanwhile } from './task.ts';
 import type { ApproveAsk, Caller, RequestView } from './verbs.ts';
 
@@ -59,7 +64,8 @@ export async function approveRequest(
     if (!rule) return { ok: false, error: 'its grant asks for no approval' };
     const at = broker.runtime.now();
     const approval = { by: personOf(human), at, ttlSeconds: ask.ttlSeconds };
-    const approved = approve({ rule, people: broker.people }, request, approval, ask.digest);
+    const court = courtFor(rule, broker.people, request.requester, request.ask, at);
+    const approved = approve(court, request, approval, ask.digest);
     if (!approved.ok) return approved;
     const complete = approved.value.state === 'approved';
     const { ttlSeconds } = ask;
@@ -118,15 +124,15 @@ async function change(
   const decided = decide(request, human);
   if (!decided.ok) {
     const detail = `request: ${decided.error}`;
-    return refuse(broker, caller, { grant: request.grant }, what, { reason: 'not-allowed', detail });
+    return refuse(broker, caller, aboutRequest(request), what, { reason: 'not-allowed', detail });
   }
   const event = {
     ...decided.value.event,
     actor: actorOf(caller),
-    about: { grant: request.grant },
+    about: aboutRequest(request),
   } as NewEvent;
   const after = await commitRequest(broker, decided.value.changed, human, event);
-  if (after === null) return changedMeanwhile(broker, caller, { grant: request.grant }, what);
+  if (after === null) return changedMeanwhile(broker, caller, aboutRequest(request), what);
   return ok(viewOf(broker, after));
 }
 
@@ -148,4 +154,19 @@ function noSuch(broker: Broker, caller: Caller, what: string) {
     reason: 'not-found',
     detail: "There is no such request, or it is not the caller's to see",
   });
+}
+
+/** The request after a change, once it is durable; null when somebody else changed it first. */
+async function commitRequest(
+  broker: Broker,
+  changed: RequestRow,
+  caller: Human,
+  event: NewEvent,
+): Promise<RequestRow | null> {
+  const result = await broker.committer.commit({
+    changedRequest: changed,
+    ...evidenceOf(caller, newId(broker.runtime)),
+    events: [event],
+  });
+  return result.ok ? committed(changed) : null;
 }

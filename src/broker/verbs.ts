@@ -5,7 +5,15 @@ import type { Json } from '../json.ts';
 import type { Secret } from '../providers/provider.ts';
 import type { Result } from '../result.ts';
 import type { KillRest } from '../store/kills.ts';
-import type { KillRow, LeaseRow, LeaseUse, RequestRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type {
+  KillRow,
+  LeaseRow,
+  LeaseUse,
+  RequestRow,
+  ReviewRow,
+  TaskGrantRow,
+  TaskRow,
+} from '../store/rows.ts';
 import type { TaskAndLeases } from '../store/tasks.ts';
 import type { Possession } from './possession.ts';
 import type { Refusal } from './refusal.ts';
@@ -41,10 +49,15 @@ export interface OpenTask {
   readonly grant: string;
   readonly task: string;
   readonly purpose: string | null;
+  readonly ticket?: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
   readonly taskGrant: string | null;
+  /** A rehearsal of a break-glass grant: all of it but the minting. */
+  readonly practice?: true;
+  /** When it is to start, at the earliest, in milliseconds since the epoch. */
+  readonly notBefore?: number;
   /** The approved request that it redeems. */
   readonly request?: string;
   /** A public JWK. */
@@ -118,6 +131,11 @@ export interface AvailableGrant {
   readonly description: string | null;
   readonly tasks: readonly string[];
   readonly purpose: 'required' | 'optional';
+  /** What purpose and ticket must look like, as globs; empty: nothing is demanded. */
+  readonly purposePatterns: readonly string[];
+  readonly ticketPatterns: readonly string[];
+  readonly needsApproval: boolean;
+  readonly breakGlass: boolean;
   readonly credentials: readonly {
     readonly name: string;
     readonly target: string;
@@ -141,6 +159,7 @@ export interface Explain {
   readonly actorToken?: string;
   readonly task: string | null;
   readonly purpose: string | null;
+  readonly ticket: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly credentials: readonly string[] | null;
   readonly ttlSeconds: number | null;
@@ -178,8 +197,10 @@ export interface RequestView {
   readonly onBehalfOf: readonly string[];
   /** The stage that waits, from 0; null: none. */
   readonly waitingStage: number | null;
-  /** How many approvals each stage takes. */
+  /** How many approvals each stage takes, as conditions have it now. */
   readonly stages: readonly number[];
+  /** The condition that approves by itself, as it stands now; null: none. */
+  readonly automatic: string | null;
 }
 
 export interface ApproveAsk {
@@ -260,6 +281,11 @@ export interface Verbs {
   approveRequest(caller: Caller, id: string, ask: ApproveAsk): Answer<RequestView>;
   denyRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
   cancelRequest(caller: Caller, id: string, reason: string): Answer<RequestView>;
+  /** Reviews of break-glass that nobody has closed, as far as the caller may see them. */
+  listReviews(caller: Caller): Answer<readonly ReviewRow[]>;
+  readReview(caller: Caller, id: string): Answer<ReviewRow>;
+  /** By somebody whom the grant names for it, and never by the person whom the review is about. */
+  closeReview(caller: Caller, id: string, finding: string): Answer<ReviewRow>;
   /** For operators: ends all that matches, and keeps it out until the block is lifted. Answers when all of it is due. */
   kill(caller: Caller, ask: KillAsk): Answer<KillProgress>;
   readKill(caller: Caller, id: string): Answer<KillProgress>;

@@ -6,13 +6,19 @@ import type { ExecOptions } from './commands/exec.ts';
 import type { ExplainOptions } from './commands/explain.ts';
 import type { KillOptions } from './commands/kill.ts';
 import type { LeasesOptions } from './commands/leases.ts';
-import type { ApproveOptions } from './commands/requests.ts';
 import type { TaskGrantOptions } from './commands/task-grant.ts';
 import type { TasksOptions } from './commands/tasks.ts';
 import type { ConnectionOptions } from './connect.ts';
+import { addDeciding } from './deciding-lines.ts';
 import { EXEC_EXIT_HELP } from './exit-codes.ts';
 import type { Io } from './io.ts';
-import { type AskOptions, askOptions, connectionOptions, deliveryOptions, pageOptions } from './options.ts';
+import {
+  type AskOptions,
+  connectionOptions,
+  deliveryOptions,
+  pageOptions,
+  waitingOptions,
+} from './options.ts';
 import { collect, collectValue, parseCount, parseDuration } from './values.ts';
 
 /** An action for commander: runs with the options and the arguments, and keeps the exit code. */
@@ -24,7 +30,7 @@ type Connection = ConnectionOptions;
 
 /** What a workload does. */
 export function addUsing(program: Command, io: Io, action: Action): void {
-  deliveryOptions(askOptions(connectionOptions(program.command('exec'))))
+  deliveryOptions(waitingOptions(connectionOptions(program.command('exec'))))
     .description('run a command with the credentials of a task that ends when the command does')
     .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
     .option('--no-renew', 'let the credentials end when they would, however long the command runs')
@@ -37,7 +43,7 @@ export function addUsing(program: Command, io: Io, action: Action): void {
         (await import('./commands/exec.ts')).exec(io, options, command),
       ),
     );
-  askOptions(connectionOptions(program.command('get')))
+  waitingOptions(connectionOptions(program.command('get')))
     .description(
       'open a task and print its credentials, as lines for a shell or as JSON; the task stays open',
     )
@@ -169,6 +175,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
     .option('--explain-token <file>', 'verify and explain the token in this file, or on standard input for -')
     .option('--task <name>', 'name of the run')
     .option('--purpose <text>')
+    .option('--ticket <name>')
     .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'credential; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime', parseDuration)
@@ -176,41 +183,6 @@ export function addRuling(program: Command, io: Io, action: Action): void {
       action(async (options: ExplainOptions) => (await import('./commands/explain.ts')).explain(io, options)),
     );
   addTaskGrants(program.command('task-grant').description('cut grants down to single runs'), io, action);
-}
-
-function addDeciding(program: Command, io: Io, action: Action): void {
-  connectionOptions(program.command('requests'))
-    .description('show what waits for approval or has it: your own, and what you may approve')
-    .argument('[request]', 'its id')
-    .action(
-      action(async (options: Connection, id?: string) =>
-        (await import('./commands/requests.ts')).requests(io, options, id),
-      ),
-    );
-  connectionOptions(program.command('approve'))
-    .description('approve exactly what a request asks for')
-    .argument('<request>', 'its id')
-    .option('--ttl <duration>', 'for no longer than this', parseDuration)
-    .option('--digest <digest>', 'only if the request is still this one')
-    .action(
-      action(async (options: ApproveOptions, id: string) =>
-        (await import('./commands/requests.ts')).approve(io, options, id),
-      ),
-    );
-  for (const [how, what] of [
-    ['deny', 'deny a request: one denial ends it'],
-    ['cancel', 'take back a request of your own'],
-  ] as const) {
-    connectionOptions(program.command(how))
-      .description(what)
-      .argument('<request>', 'its id')
-      .requiredOption('--reason <text>', 'why, for the log')
-      .action(
-        action(async (options: Connection & { reason: string }, id: string) =>
-          (await import('./commands/requests.ts')).end(io, options, id, how),
-        ),
-      );
-  }
 }
 
 function addKilling(program: Command, io: Io, action: Action): void {

@@ -32,6 +32,7 @@ function problemExit(code: HallpassProblem['code']): number {
     case 'use-nonce':
       return EXIT.unauthenticated;
     case 'not-allowed':
+    case 'review-overdue':
       return EXIT.notAllowed;
     case 'not-found':
       return EXIT.notFound;
@@ -47,6 +48,7 @@ function problemExit(code: HallpassProblem['code']): number {
     case 'cannot-renew':
       return EXIT.conflict;
     case 'in-progress':
+    case 'too-early':
     case 'limit-reached':
     case 'rate-limited':
     case 'overloaded':

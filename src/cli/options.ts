@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Json } from '../json.ts';
-import { collect, collectPair, collectValue, parseCount, parseDuration } from './values.ts';
+import { collect, collectPair, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
 
 /** What every command that talks to a broker takes. */
 export function connectionOptions(command: Command): Command {
@@ -17,10 +17,14 @@ export interface AskOptions {
   readonly grant: string;
   readonly task: string;
   readonly purpose?: string;
+  readonly ticket?: string;
   readonly param?: Readonly<Record<string, Json>>;
   readonly credential?: readonly string[];
   readonly ttl?: number;
   readonly taskGrant?: string;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly notBefore?: string;
+  readonly practice?: true;
 }
 
 export function askOptions(command: Command): Command {
@@ -28,10 +32,22 @@ export function askOptions(command: Command): Command {
     .requiredOption('--grant <name>', 'grant to use')
     .requiredOption('--task <name>', 'name of this run')
     .option('--purpose <text>', 'what it is for, for the log')
+    .option('--ticket <name>', 'ticket that it is for')
     .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
     .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)
     .option('--task-grant <id>', 'task grant to use');
+}
+
+/** What opens a task that somebody waits for. */
+export function waitingOptions(command: Command): Command {
+  return askOptions(command)
+    .option(
+      '--not-before <instant>',
+      'have it approved now, to start then, for instance 2030-01-31T06:00:00Z',
+      parseInstant,
+    )
+    .option('--practice', 'rehearse a break-glass grant: nothing is minted, and no command is run');
 }
 
 /** How credentials enter the environment. */

@@ -11,6 +11,13 @@ export function parseDuration(text: string): number {
   return seconds;
 }
 
+/** An instant with its zone, as the API writes instants. */
+export function parseInstant(text: string): string {
+  const at = /T.*(?:Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('Write an instant such as 2030-01-31T06:00:00Z.');
+  return new Date(at).toISOString();
+}
+
 /** An integer of at least `least`. */
 export function parseCount(least: number): (text: string) => number {
   return (text) => {

@@ -16,12 +16,14 @@ import type {
   OpenTaskRequest,
   OpenTaskResponse,
   Receipts,
+  Review,
   TaskGrant,
   TaskPage,
   TasksQuery,
   TaskWithLeases,
 } from '../http/contract.ts';
 import { createProofKey } from './dpop.ts';
+import { HallpassProblem } from './problem.ts';
 import { createSealKey } from './sealed.ts';
 import { completeTask, createHandle, type KnownTask, openedHandle, type TaskHandle } from './task.ts';
 import { type Call, createTransport, type Transport, type TransportOptions } from './transport.ts';
@@ -70,6 +72,10 @@ export interface Client {
   approveRequest(id: string, digest: string, ttlSeconds?: number): Promise<ApprovalRequest>;
   denyRequest(id: string, reason: string): Promise<ApprovalRequest>;
   cancelRequest(id: string, reason: string): Promise<ApprovalRequest>;
+  /** Reviews of break-glass that nobody has closed: of one's own uses, and those that one may close. */
+  reviews(): Promise<readonly Review[]>;
+  readReview(id: string): Promise<Review>;
+  closeReview(id: string, finding: string): Promise<Review>;
   kill(request: KillRequest): Promise<KillProgress>;
   readKill(id: string): Promise<KillProgress>;
   blocks(): Promise<readonly Kill[]>;
@@ -112,16 +118,12 @@ export function createClient(options: ClientOptions): Client {
           repeat: 'always',
           signal,
         });
-      let answer = await open(request, idempotencyKey);
-      // It waits for approval: look as often as the broker says, and open again with what was approved.
-      for (let told = false; 'request' in answer; told = true) {
-        if (!told) onAwaiting?.(answer.request);
-        const { id } = answer.request;
-        if (answer.request.state === 'pending') await sleep(answer.interval * 1000, signal);
-        answer = await open({ ...request, request: id }, `${idempotencyKey.slice(0, 150)}.${id}`);
-      }
+      const opened = await waitUntilOpen(request, open, idempotencyKey, {
+        sleep: (ms) => sleep(ms, signal),
+        onAwaiting,
+      });
       const bound: Transport = proof ? (call) => transport({ ...call, proof, bound: true }) : transport;
-      return openedHandle(bound, answer, key);
+      return openedHandle(bound, opened, key);
     },
     resumeTask: (known) => createHandle(transport, known, null),
     completeTask: (id, exitStatus) => completeTask(transport, at(id), token, exitStatus),
@@ -141,6 +143,10 @@ export function createClient(options: ClientOptions): Client {
       decide(id, 'approve', { digest, ...(ttlSeconds === undefined ? {} : { ttl_seconds: ttlSeconds }) }),
     denyRequest: (id, reason) => decide(id, 'deny', { reason }),
     cancelRequest: (id, reason) => decide(id, 'cancel', { reason }),
+    reviews: async () => (await get<{ reviews: Review[] }>('/v1/reviews')).reviews,
+    readReview: async (id) => (await get<{ review: Review }>(`/v1/reviews/${at(id)}`)).review,
+    closeReview: async (id, finding) =>
+      (await post<{ review: Review }>(`/v1/reviews/${at(id)}/close`, { finding }, 'refused')).review,
     kill: (request) => post('/v1/kills', request, 'always'),
     readKill: (id) => get(`/v1/kills/${at(id)}`),
     blocks: async () => (await get<{ blocks: Kill[] }>('/v1/blocks')).blocks,
@@ -155,4 +161,43 @@ export function createClient(options: ClientOptions): Client {
     audit: (query) => get('/v1/audit', query),
     receipts: async (id) => (await get<Receipts>(`/v1/leases/${at(id)}/receipt`)).receipts,
   };
+}
+
+type Wish = Omit<OpenTaskRequest, 'public_key'>;
+
+/** Opens, as often as the broker says, until what waits for approval, or for its start, is open. */
+async function waitUntilOpen(
+  request: Wish,
+  open: (body: Wish, name: string) => Promise<OpenTaskResponse | AwaitingApproval>,
+  idempotencyKey: string,
+  {
+    sleep,
+    onAwaiting,
+  }: {
+    readonly sleep: (ms: number) => Promise<void>;
+    readonly onAwaiting: OpenOptions['onAwaiting'] | undefined;
+  },
+): Promise<OpenTaskResponse> {
+  let asked: ApprovalRequest | null = null;
+  for (;;) {
+    const waitMs = await openOnce(asked).catch(untilItsStart);
+    if (typeof waitMs !== 'number') return waitMs;
+    await sleep(waitMs);
+  }
+
+  async function openOnce(before: ApprovalRequest | null): Promise<OpenTaskResponse | number> {
+    const answer = await (before === null
+      ? open(request, idempotencyKey)
+      : open({ ...request, request: before.id }, `${idempotencyKey.slice(0, 150)}.${before.id}`));
+    if (!('request' in answer)) return answer;
+    if (asked === null) onAwaiting?.(answer.request);
+    asked = answer.request;
+    return answer.interval * 1000;
+  }
+}
+
+/** In how many milliseconds what was approved for later may be opened. */
+function untilItsStart(error: unknown): number {
+  if (!(error instanceof HallpassProblem) || error.code !== 'too-early') throw error;
+  return (error.retryAfterSeconds ?? 1) * 1000;
 }

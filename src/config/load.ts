@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AccessRule } from '../grants/access.ts';
+import { unnamedPeople } from '../grants/break-glass.ts';
 import { type Fault, type Path, printPath, quote, schemaFaults, suggest } from '../grants/fault.ts';
 import type { Grant, Human } from '../grants/grant.ts';
 import { type GrantWorld, parseGrant } from '../grants/parse.ts';
@@ -141,6 +142,7 @@ async function build(
   const access = readAccess(sections.access ?? [], world, loading);
   const audit = auditConfig(sections.audit, world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
+  refuseUnnamed(grants, people, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
@@ -291,6 +293,16 @@ function readPeople(raw: RawConfig['people'], world: GrantWorld, loading: Loadin
       parsePrincipalMatcher(identity, world.issuers, ['people', i, 'identities', j], loading.faults),
     ),
   }));
+}
+
+/** Those who may break the glass must be known by all their identities, or a review would not keep them from the next use. */
+function refuseUnnamed(grants: ReadonlyMap<string, Grant>, people: readonly Human[], loading: Loading): void {
+  for (const { name, breakGlass } of grants.values())
+    for (const who of breakGlass === null ? [] : unnamedPeople(breakGlass, people))
+      loading.faults.push({
+        path: ['grants', name, 'who'],
+        message: `Break-glass is for people whom the configuration knows: add the identity with ${who} to somebody in people`,
+      });
 }
 
 function withScopes(

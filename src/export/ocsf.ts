@@ -8,6 +8,7 @@ const OCSF_VERSION = '1.5.0';
 const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = {
   'broker.started': [6002, 3, 1], // Application Lifecycle: Start
   'configuration.loaded': [6003, 3, 2], // API Activity: Update
+  'approval.weakened': [6003, 3, 4],
   'log.key-added': [6003, 1, 2], // API Activity: Create
   'log.went-back': [6003, 99, 5], // API Activity: Other, critical
   'request.refused': [6003, 99, 2],
@@ -32,10 +33,14 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'block.lifted': [6003, 3, 3],
   'request.created': [6003, 1, 1],
   'request.approved': [6003, 3, 1],
+  'request.auto-approved': [6003, 3, 2],
   'request.denied': [6003, 3, 2],
   'request.cancelled': [6003, 3, 1],
   'request.expired': [6003, 3, 1],
   'request.redeemed': [6003, 3, 1],
+  'breakglass.opened': [3003, 1, 5], // Authorize Session: Assign Privileges, critical
+  'review.due': [6003, 99, 4],
+  'review.closed': [6003, 3, 2],
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 

@@ -1,4 +1,5 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js';
+import type { ActingParty } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import { parseGlob } from './glob.ts';
 import type { Condition, ConditionInput } from './grant.ts';
@@ -9,6 +10,20 @@ export interface ConditionCompiler {
   /** The condition, or what is wrong with the expression. */
   compile(expression: string): Condition | string;
 }
+
+/** What a condition can look at. */
+const VARIABLES: ReadonlySet<string> = new Set([
+  'claims',
+  'issuer',
+  'subject',
+  'task',
+  'parameters',
+  'purpose',
+  'ticket',
+  'actor',
+  'actors',
+  'now',
+]);
 
 const CEL_TYPES = { string: 'string', integer: 'int', boolean: 'bool' } as const;
 
@@ -26,7 +41,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
 
 /**
  * Conditions in CEL (https://cel.dev) over `claims`, `issuer`, `subject`, `task`, `parameters` (with their declared
- * types), `purpose` (`""` when none is given), `now`, `actor` (who acts for the subject, with `issuer`, `subject` and
+ * types), `purpose` and `ticket` (`""` when none is given), `now`, `actor` (who acts for the subject, with `issuer`, `subject` and
  * `claims`; empty when nobody does) and `actors` (all who do, the nearest first), and with `text.glob("release/*")` for our globs.
  *
  * A number of a claim is an `int` if it is whole (JSON does not tell 1 from 1.0), else a `double`. A claim or
@@ -45,11 +60,39 @@ export function conditionCompiler(
     .registerVariable('task', 'string')
     .registerVariable({ name: 'parameters', schema })
     .registerVariable('purpose', 'string')
+    .registerVariable('ticket', 'string')
     .registerVariable('actor', 'map<string, dyn>')
     .registerVariable('actors', 'list<map<string, dyn>>')
     .registerVariable('now', 'google.protobuf.Timestamp')
     .registerFunction('string.glob(string): bool', matchGlob);
   return { compile: (expression) => compile(environment, expression) };
+}
+
+/** What a condition sees of whoever asks, and of what he asks for. */
+export function conditionInput(
+  principal: Pick<ActingParty, 'issuer' | 'subject' | 'claims'> & Pick<ConditionInputParts, 'actors'>,
+  ask: Pick<ConditionInput, 'task' | 'parameters'> & Pick<ConditionInputParts, 'purpose' | 'ticket'>,
+  now: number,
+): ConditionInput {
+  const { issuer, subject, claims, actors = [] } = principal;
+  const { task, parameters, purpose, ticket } = ask;
+  return {
+    claims,
+    issuer,
+    subject,
+    task,
+    parameters,
+    purpose: purpose ?? '',
+    ticket: ticket ?? '',
+    actors,
+    now,
+  };
+}
+
+interface ConditionInputParts {
+  readonly actors?: ConditionInput['actors'];
+  readonly purpose: string | null;
+  readonly ticket: string | null;
 }
 
 function compile(environment: Environment, expression: string): Condition | string {
@@ -70,6 +113,7 @@ function compile(environment: Environment, expression: string): Condition | stri
   return {
     expression,
     claims: [...survey.claims],
+    variables: [...survey.variables],
     holds: (input) => {
       try {
         return { holds: program(variables(input)) === true, error: null };
@@ -116,12 +160,14 @@ function summary(error: unknown): string {
 }
 
 interface Survey {
+  readonly variables: ReadonlySet<string>;
   readonly claims: ReadonlySet<string>;
   readonly fault: string | null;
 }
 
 /** Walks the expression as it was written, for what the type check does not see. */
 function surveyOf(root: ASTNode): Survey {
+  const variables = new Set<string>();
   const claims = new Set<string>();
   let fault: string | null = null;
   const visit = (node: ASTNode, loops: number): void => {
@@ -131,6 +177,7 @@ function surveyOf(root: ASTNode): Survey {
     const inside = called !== null && LOOPS.has(called) ? loops + 1 : loops;
     if (inside > 1)
       fault ??= `Cannot use ${called} within another loop: write two conditions, or "x in list"`;
+    if (node.op === 'id' && VARIABLES.has(node.args)) variables.add(node.args);
     const claim = claimRead(node);
     if (claim !== null) claims.add(claim);
     // What a loop runs over is evaluated once: only its body is inside.
@@ -138,7 +185,7 @@ function surveyOf(root: ASTNode): Survey {
     for (const child of childrenOf(node)) visit(child, child === over ? loops : inside);
   };
   visit(root, 0);
-  return { claims, fault };
+  return { variables, claims, fault };
 }
 
 /** The name in `claims.name` or `claims["name"]`. */

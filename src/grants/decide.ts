@@ -1,12 +1,12 @@
 import type { Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { type ReasonedCheck, show } from './check.ts';
+import { conditionInput } from './condition.ts';
 import { printDuration } from './duration.ts';
 import { quote } from './fault.ts';
 import type {
   Ask,
   Check,
-  ConditionInput,
   CredentialGrant,
   Cut,
   DecidedCredential,
@@ -14,9 +14,10 @@ import type {
   Grant,
   PolicyRefusal,
 } from './grant.ts';
-import { MAX_PURPOSE_LENGTH, MAX_SHOWN, MAX_TASK_LENGTH } from './limits.ts';
+import { MAX_SHOWN, MAX_TASK_LENGTH } from './limits.ts';
 import { hasDotSegment, isPlainText } from './parameter.ts';
 import { actorsLookedAt, checkPrincipal, claimsLookedAt } from './principal.ts';
+import { checkPurpose, checkTicket } from './reason.ts';
 
 /**
  * Whether the grant, or what a task grant cut from it, allows exactly this. The refusal is the first check that fails
@@ -55,6 +56,7 @@ function inspect(grant: Grant, cut: Cut | null, ask: Ask): Inspection {
     ...checkTask(grant, ask),
     ...(cut === null ? [] : checkCut(cut, ask)),
     checkPurpose(grant, ask),
+    checkTicket(grant, ask),
     ...parameterChecks,
     ...chosen.checks,
     ...chosen.credentials.map((credential) => checkTtl(credential, cut, ask)),
@@ -115,21 +117,6 @@ function checkCut(cut: Cut, ask: Ask): ReasonedCheck[] {
     actual: show([issuer, subject]),
   };
   return [task, holder];
-}
-
-function checkPurpose(grant: Grant, ask: Ask): ReasonedCheck {
-  const { purpose } = ask;
-  const given = purpose !== null && purpose.trim() !== '';
-  const fits =
-    purpose === null ||
-    (purpose.length <= MAX_PURPOSE_LENGTH && isPlainText(purpose.replace(/[\t\n\r]/g, ' ')));
-  return {
-    reason: 'purpose',
-    subject: 'purpose',
-    ok: fits && (given || grant.purpose === 'optional'),
-    expected: `${grant.purpose === 'required' ? 'a purpose' : 'a purpose or none'} of at most ${MAX_PURPOSE_LENGTH} characters without control characters`,
-    actual: show(purpose ?? undefined),
-  };
 }
 
 /** What the request gives, what the task grant fixes over it, and the defaults under it. */
@@ -255,18 +242,7 @@ function checkConditions(
   ask: Ask,
   parameters: Readonly<Record<string, Json>>,
 ): ReasonedCheck[] {
-  const { principal, task, purpose, now } = ask;
-  const { issuer, subject, claims } = principal;
-  const input: ConditionInput = {
-    claims,
-    issuer,
-    subject,
-    task,
-    parameters,
-    purpose: purpose ?? '',
-    actors: principal.actors ?? [],
-    now,
-  };
+  const input = conditionInput(ask.principal, { ...ask, parameters }, ask.now);
   return grant.conditions.map((condition, i) => {
     const { holds, error } = condition.holds(input);
     const actual = error === null ? `${holds}` : `an error: ${error}`;

@@ -15,6 +15,10 @@ export interface Grant {
   /** Which task names it covers. Never empty. */
   readonly tasks: readonly Pattern[];
   readonly purpose: 'required' | 'optional';
+  /** What a purpose must look like; null: any will do. Where it is not null a purpose is required. */
+  readonly purposePatterns: readonly Pattern[] | null;
+  /** What the ticket must look like that a task needs; null: none is needed. */
+  readonly ticketPatterns: readonly Pattern[] | null;
   /** What a task may ask for, by the credential's name in the grant. Never empty. */
   readonly credentials: ReadonlyMap<string, CredentialGrant>;
   readonly parameters: ReadonlyMap<string, ParameterRule>;
@@ -30,6 +34,8 @@ export interface Grant {
   readonly heartbeatSeconds: number | null;
   /** Whose approval a task needs before it is opened; null: nobody's. */
   readonly approval: ApprovalRule | null;
+  /** What follows where it is for emergencies; null: it is not. */
+  readonly breakGlass: BreakGlassRule | null;
   /** Whether orchestrators may cut task grants from it, and how long and how often these may be used; null: no. */
   readonly taskGrants: { readonly maxSeconds: number; readonly maxUses: number } | null;
 }
@@ -38,6 +44,8 @@ export interface Grant {
 export interface ApprovalRule {
   /** Never empty. */
   readonly stages: readonly ApprovalStage[];
+  /** Any of them that holds stands for all stages without a condition of their own. */
+  readonly autoApprove: readonly Condition[];
   /** What waits or was approved lapses after this. */
   readonly lapseSeconds: number;
 }
@@ -47,6 +55,25 @@ export interface ApprovalStage {
   readonly from: readonly PrincipalMatcher[];
   /** How many of them must: one or more. */
   readonly approvals: number;
+  /** The stage is left out only where this is false, and says so without an error; null: never. One at least is null. */
+  readonly when: Condition | null;
+}
+
+/** A grant for emergencies: its uses are told at once, and reviewed. */
+export interface BreakGlassRule {
+  /** Whether it opens without approval. Otherwise the grant has one. */
+  readonly withoutApproval: boolean;
+  /** Those whom it lets in, each by what it says of him. */
+  readonly named: readonly {
+    readonly issuer: string;
+    readonly claims: Readonly<Record<string, string>>;
+  }[];
+  readonly review: {
+    /** Who closes reviews. Never empty. */
+    readonly by: readonly PrincipalMatcher[];
+    /** From the latest end of the task until its review is due. */
+    readonly dueSeconds: number;
+  };
 }
 
 /** One human, by the identities that are his or act for him: his own, and the jobs that he triggers. */
@@ -120,6 +147,8 @@ export interface Condition {
   readonly expression: string;
   /** The names of the claims that it reads. */
   readonly claims: readonly string[];
+  /** The names of the variables that it reads: `claims`, `parameters`, ... */
+  readonly variables: readonly string[];
   /** True only if the expression is true. An error while evaluating is a reason to deny, and is returned. */
   holds(input: ConditionInput): { readonly holds: boolean; readonly error: string | null };
 }
@@ -132,6 +161,7 @@ export interface ConditionInput {
   readonly task: string;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly purpose: string;
+  readonly ticket: string;
   /** Who acts for the subject, the nearest first. */
   readonly actors: readonly Pick<ActingParty, 'issuer' | 'subject' | 'claims'>[];
   /** Milliseconds since the epoch. */
@@ -143,6 +173,7 @@ export interface Ask {
   readonly principal: Principal;
   readonly task: string;
   readonly purpose: string | null;
+  readonly ticket: string | null;
   readonly parameters: Readonly<Record<string, Json>>;
   /** The names of the credentials; null: all that the grant names. */
   readonly credentials: readonly string[] | null;
@@ -195,6 +226,7 @@ export interface PolicyRefusal {
     | 'principal'
     | 'task'
     | 'purpose'
+    | 'ticket'
     | 'parameter'
     | 'credential'
     | 'ttl'

@@ -16,6 +16,8 @@ export const MAX_ACTORS = 3;
 export const MAX_TASK_LENGTH = 200;
 /** Characters of a purpose, as in the contract of the API. */
 export const MAX_PURPOSE_LENGTH = 1000;
+/** Characters of a ticket, as in the contract of the API. */
+export const MAX_TICKET_LENGTH = 200;
 /** Characters of a string parameter, whatever its rule allows. */
 export const MAX_PARAMETER_LENGTH = 1000;
 /** Parameters of one grant. */
@@ -30,6 +32,10 @@ export const MAX_CONDITION = { characters: 2000, nodes: 500, depth: 30 } as cons
 
 /** The longest time that renewals may carry a lease. */
 export const MAX_CAP_SECONDS = 365 * 86_400;
+/** The longest that a break-glass credential may live, renewals included: what takes longer has time to be asked for. */
+export const MAX_BREAK_GLASS_SECONDS = 3_600;
+/** The longest that a review of it may take to fall due. */
+export const MAX_REVIEW_SECONDS = 30 * 86_400;
 /** Under ten seconds a network's hiccup ends tasks; over a day a TTL does better. */
 export const HEARTBEAT_SECONDS = { min: 10, max: 86_400 } as const;
 /** A task grant is for one run; what lives longer belongs into the file. */

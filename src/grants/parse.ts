@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
+import { parseApproval } from './approval.ts';
+import { parseBreakGlass } from './break-glass.ts';
 import { conditionCompiler } from './condition.ts';
 import { parseCredential, type TargetInWorld } from './credential.ts';
 import { type Fault, type Path, schemaFaults } from './fault.ts';
-import type { ApprovalRule, Condition, CredentialGrant, Grant } from './grant.ts';
+import type { Condition, CredentialGrant, Grant } from './grant.ts';
 import { MAX_TASK_LENGTH } from './limits.ts';
 import { type ParsedParameter, parseParameter } from './parameter.ts';
 import { type ParsedPattern, parsePatterns } from './pattern.ts';
 import { parsePrincipalMatcher } from './principal.ts';
+import { parseReasonPatterns } from './reason.ts';
 import { configName, credential, grantSchema, principalMatcher, type RawGrant } from './schema.ts';
 import type { IssuerInWorld } from './width.ts';
 
@@ -55,8 +58,9 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
     description: read.description ?? null,
     who,
     tasks,
-    // Whoever approves must read why.
-    purpose: read.approval === undefined ? read.purpose : 'required',
+    purpose: mustSayWhy(read) ? 'required' : read.purpose,
+    purposePatterns: parseReasonPatterns(read, 'purpose_pattern', faults),
+    ticketPatterns: parseReasonPatterns(read, 'ticket_pattern', faults),
     credentials,
     parameters,
     conditions,
@@ -65,7 +69,8 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
       issuesPerHour: read.limits?.issues_per_hour ?? null,
     },
     heartbeatSeconds: read.heartbeat ?? null,
-    approval: parseApproval(read, world, faults),
+    approval: parseApproval(read, parameters, world.issuers, faults),
+    breakGlass: parseBreakGlass(read, credentials, world.issuers, faults),
     taskGrants:
       read.task_grants === undefined
         ? null
@@ -73,15 +78,9 @@ function build(name: string, version: string, read: RawGrant, world: GrantWorld,
   };
 }
 
-function parseApproval(read: RawGrant, world: GrantWorld, faults: Fault[]): ApprovalRule | null {
-  if (read.approval === undefined) return null;
-  const stages = read.approval.stages.map(({ from, approvals }, i) => ({
-    approvals,
-    from: from.map((raw, j) =>
-      parsePrincipalMatcher(raw, world.issuers, ['approval', 'stages', i, 'from', j], faults),
-    ),
-  }));
-  return { stages, lapseSeconds: read.approval.lapse };
+/** Whoever approves or reviews must read why. */
+function mustSayWhy({ approval, break_glass: breakGlass, purpose_pattern: pattern }: RawGrant): boolean {
+  return approval !== undefined || breakGlass !== undefined || pattern !== undefined;
 }
 
 /** All that is written decides, but for what is there for people. */
@@ -191,6 +190,7 @@ function faultsOfParts(raw: Json, world: GrantWorld, known: readonly Fault[]): F
   rest.credentials = Object.fromEntries(credentials);
   if (broken('parameters')) {
     delete rest.conditions;
+    delete rest.approval;
     delete rest.credentials;
   }
   if (broken('limits') || broken('conditions')) rest.limits = { live_leases: 1 };

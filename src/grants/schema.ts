@@ -10,6 +10,7 @@ import {
   MAX_PARAMETER_LENGTH,
   MAX_PARAMETERS,
   MAX_PATTERNS,
+  MAX_REVIEW_SECONDS,
   MAX_TASK_GRANT_SECONDS,
   MAX_TASK_GRANT_USES,
 } from './limits.ts';
@@ -47,6 +48,8 @@ const first = z.strictObject({ ...party, actor: second.optional().meta(actor) })
 // As deep as MAX_ACTORS says.
 export const principalMatcher = z.strictObject({ ...party, actor: first.optional().meta(actor) });
 
+const globs = z.union([z.string(), z.array(z.string()).min(1).max(MAX_PATTERNS)]);
+
 const parameter = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('string').meta({ description: 'What kind of value it takes' }),
@@ -62,10 +65,7 @@ const parameter = z.discriminatedUnion('type', [
       .max(MAX_ENUM)
       .optional()
       .meta({ description: 'The values that are allowed' }),
-    pattern: z
-      .union([z.string(), z.array(z.string()).min(1).max(MAX_PATTERNS)])
-      .optional()
-      .meta({ description: 'A glob that it must match, or a list of them' }),
+    pattern: globs.optional().meta({ description: 'A glob that it must match, or a list of them' }),
     max_length: z.int().min(1).max(MAX_PARAMETER_LENGTH).optional().meta({ description: 'Characters' }),
   }),
   z.strictObject({
@@ -125,6 +125,13 @@ export const grantSchema = z.strictObject({
     .enum(['required', 'optional'])
     .default('optional')
     .meta({ description: 'Whether a request must say why' }),
+  purpose_pattern: globs.optional().meta({
+    description: 'A glob that the purpose must match as a whole, or a list of them: it is then required',
+  }),
+  ticket_pattern: globs.optional().meta({
+    description:
+      'A glob that the ticket must match as a whole, or a list of them: a request must then name one',
+  }),
   parameters: z
     .record(parameterName, parameter)
     .refine((all) => Object.keys(all).length <= MAX_PARAMETERS, {
@@ -134,7 +141,7 @@ export const grantSchema = z.strictObject({
     .meta({ description: 'What a request may set' }),
   conditions: z.array(z.string()).max(MAX_PATTERNS).optional().meta({
     description:
-      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose`, `actor`, `actors` and `now` that must all be true',
+      'CEL expressions over `claims`, `issuer`, `subject`, `task`, `parameters`, `purpose`, `ticket`, `actor`, `actors` and `now` that must all be true',
   }),
   credentials: z
     .record(configName, credential)
@@ -171,17 +178,49 @@ export const grantSchema = z.strictObject({
               .max(10)
               .default(1)
               .meta({ description: 'How many of them must' }),
+            when: z.string().optional().meta({
+              description:
+                'CEL expression, as in `conditions`: the stage is left out where it is false. One that fails to evaluate demands the stage',
+            }),
           }),
         )
         .min(1, { error: 'Write at least one stage: to need nobody, remove approval' })
         .max(5)
         .meta({ description: 'One after another, and nobody counts twice' }),
+      auto_approve: z.array(z.string()).min(1).max(MAX_PATTERNS).optional().meta({
+        description:
+          'CEL expressions, as in `conditions`: where any is true, nobody is asked but the stages with a `when` that demand it',
+      }),
       lapse: duration({ max: 604_800 })
         .prefault('1h')
         .meta({ description: 'What waits or was approved lapses after this' }),
     })
     .optional()
     .meta({ description: 'Whose approval a task needs before it is opened. It must then say why' }),
+  break_glass: z
+    .strictObject({
+      review: z
+        .strictObject({
+          by: z
+            .array(principalMatcher)
+            .min(1)
+            .max(MAX_PATTERNS)
+            .meta({ description: 'Who may close reviews: any of these, and never the person himself' }),
+          due: duration({ max: MAX_REVIEW_SECONDS }).prefault('1d').meta({
+            description:
+              'After its task can have ended at the latest. From then on the person cannot use it again until somebody else has closed the review',
+          }),
+        })
+        .meta({ description: 'The review of each use' }),
+      dangerously_without_approval: z
+        .literal(true)
+        .optional()
+        .meta({ description: 'Nobody is asked before: in place of `approval`' }),
+    })
+    .optional()
+    .meta({
+      description: 'For emergencies: for named people, for an hour at most, told at once and reviewed',
+    }),
   task_grants: z
     .strictObject({
       max_age: duration({ max: MAX_TASK_GRANT_SECONDS }).meta({

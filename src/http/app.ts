@@ -15,6 +15,7 @@ import { addLeaseRoutes } from './routes/leases.ts';
 import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addRequestRoutes } from './routes/requests.ts';
+import { addReviewRoutes } from './routes/reviews.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -70,6 +71,7 @@ export function createApp({
   addLeaseRoutes(border);
   addGrantRoutes(border);
   addTaskGrantRoutes(border);
+  addReviewRoutes(border);
   addRequestRoutes(border);
   addKillRoutes(border);
   addAuditRoutes(border);

@@ -19,6 +19,7 @@ const id = z
   .regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/)
   .meta({ description: 'An identifier that the broker made: 26 characters, sorted by time' });
 const name = z.string().min(1).max(200);
+const ticket = z.string().min(1).max(200);
 
 /** The members of a path. */
 export const idParams = z.strictObject({ id });
@@ -102,6 +103,7 @@ export const task = z
     task_grant: id.nullable(),
     name: z.string(),
     purpose: z.string().nullable(),
+    ticket: z.string().nullable(),
     parameters: z.record(z.string(), json),
     identity,
     actors: z.array(identity).optional().meta({ description: 'Who acts for it, the nearest first' }),
@@ -109,6 +111,7 @@ export const task = z
       .object({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() })
       .optional()
       .meta({ description: 'What the holder of the token must prove to hold (RFC 7800)' }),
+    practice: z.boolean().meta({ description: 'A rehearsal: nothing was minted for it' }),
     state: z.enum(['open', 'ended']),
     opened_at: instant,
     expires_at: instant.meta({ description: 'The task cannot live longer than this, whatever is renewed' }),
@@ -144,6 +147,7 @@ export const openTaskRequest = z
     grant: name,
     task: name.meta({ description: 'The name of the run: what the grant calls a task' }),
     purpose: z.string().min(1).max(1000).optional(),
+    ticket: ticket.optional().meta({ description: 'The ticket that it is for, by its name' }),
     parameters: z.record(z.string().max(100), json).optional(),
     credentials: z
       .array(name)
@@ -153,6 +157,13 @@ export const openTaskRequest = z
       .meta({ description: 'All of the grant when left out' }),
     ttl_seconds: z.int().min(1).max(31_536_000).optional(),
     task_grant: id.optional(),
+    practice: z.literal(true).optional().meta({
+      description: 'Rehearses a break-glass grant: all of it, and nothing is minted',
+    }),
+    not_before: instant.optional().meta({
+      description:
+        'When it is to start, at the earliest: approved before, it opens from then on. For grants that ask for approval',
+    }),
     request: id
       .optional()
       .meta({ description: 'The approved request that this opens, asked for in the same words' }),
@@ -247,6 +258,14 @@ export const availableGrant = z
     description: z.string().nullable(),
     tasks: z.array(z.string()),
     purpose: z.enum(['required', 'optional']),
+    purpose_patterns: z
+      .array(z.string())
+      .meta({ description: 'What a purpose must look like, as globs; empty: anything will do' }),
+    ticket_patterns: z
+      .array(z.string())
+      .meta({ description: 'What the ticket must look like that it needs; empty: it needs none' }),
+    needs_approval: z.boolean(),
+    break_glass: z.boolean().meta({ description: 'For emergencies: each use is told at once, and reviewed' }),
     credentials: z.array(
       z.object({
         name: z.string(),
@@ -294,6 +313,7 @@ export const explainRequest = z
       .meta({ description: 'The token of somebody who acts for the identity' }),
     task: name.optional(),
     purpose: z.string().max(1000).optional(),
+    ticket: ticket.optional(),
     parameters: z.record(z.string().max(100), json).optional(),
     credentials: z.array(name).max(20).optional(),
     ttl_seconds: z.int().min(1).optional(),
@@ -360,6 +380,7 @@ export const approvalRequest = z
     on_behalf_of: z.array(z.string()).meta({ description: 'The humans that the identity is or acts for' }),
     task: z.string(),
     purpose: z.string().nullable(),
+    ticket: z.string().nullable(),
     parameters: z.record(z.string(), json),
     task_grant: id.nullable(),
     credentials: z.array(
@@ -372,7 +393,15 @@ export const approvalRequest = z
       }),
     ),
     approvals: z.array(z.object({ by: identity, at: instant, ttl_seconds: z.int().nullable() })),
-    stages: z.array(z.int()).meta({ description: 'How many approvals each stage takes' }),
+    stages: z.array(z.int()).meta({
+      description: 'How many approvals each stage takes; 0 where a condition says that it takes none',
+    }),
+    auto_approved_by: z
+      .string()
+      .nullable()
+      .meta({ description: 'The condition of the grant that approves by itself, as it stands now' }),
+    practice: z.boolean().meta({ description: 'A rehearsal: what it opens mints nothing' }),
+    not_before: instant.nullable().meta({ description: 'It can be opened from then on' }),
     waiting_stage: z.int().nullable().meta({ description: 'The stage that waits, from 0' }),
     created_at: instant,
     expires_at: instant,
@@ -412,6 +441,36 @@ export const approveRequest = z
 export const reasonRequest = z
   .strictObject({ reason: z.string().min(1).max(1000) })
   .meta({ id: 'ReasonRequest' });
+
+export const review = z
+  .object({
+    id,
+    state: z.enum(['open', 'due', 'closed']),
+    overdue: z
+      .boolean()
+      .meta({ description: 'It keeps its person from break-glass until somebody else has closed it' }),
+    practice: z.boolean().meta({ description: 'Of a rehearsal' }),
+    grant: z.string(),
+    task: id.meta({ description: 'The use that it is about' }),
+    identity,
+    people: z.array(z.string()).meta({ description: 'Whose identity that is' }),
+    purpose: z.string(),
+    ticket: z.string().nullable(),
+    opened_at: instant,
+    due_at: instant,
+    closed_at: instant.nullable(),
+    closed_by: identity.nullable(),
+    finding: z.string().nullable(),
+  })
+  .meta({ id: 'Review' });
+
+export const reviewResponse = z.object({ review }).meta({ id: 'ReviewResponse' });
+
+export const reviews = z.object({ reviews: z.array(review) }).meta({ id: 'Reviews' });
+
+export const closeReviewRequest = z
+  .strictObject({ finding: z.string().min(1).max(2000).regex(/\S/).meta({ description: 'What was found' }) })
+  .meta({ id: 'CloseReviewRequest' });
 
 export const killRequest = z
   .strictObject({
@@ -533,6 +592,8 @@ export const problemCodes = [
   'already-delivered',
   'idempotency-key-reused',
   'task-ended',
+  'too-early',
+  'review-overdue',
   'lease-ended',
   'cannot-renew',
   'limit-reached',
@@ -581,6 +642,7 @@ export type TaskPage = z.infer<typeof taskPage>;
 export type LeasePage = z.infer<typeof leasePage>;
 export type ApprovalRequest = z.infer<typeof approvalRequest>;
 export type AwaitingApproval = z.infer<typeof awaitingApproval>;
+export type Review = z.infer<typeof review>;
 export type KillRequest = z.infer<typeof killRequest>;
 export type Kill = z.infer<typeof kill>;
 export type KillProgress = z.infer<typeof killProgress>;

@@ -10,7 +10,7 @@ import type {
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
-import type { KillRow, LeaseRow, LeaseUse, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, LeaseRow, LeaseUse, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
 function instant(ms: number): string {
@@ -81,6 +81,8 @@ export function taskJson(row: TaskRow): contract.Task {
     task_grant: row.taskGrantId,
     name: row.name,
     purpose: row.purpose,
+    ticket: row.ticket,
+    practice: row.practice,
     parameters: mutableRecord(row.parameters),
     identity: { issuer: row.principal.issuer, subject: row.principal.subject },
     ...(row.principal.actors === undefined
@@ -123,6 +125,10 @@ export function availableGrantJson(grant: AvailableGrant): contract.AvailableGra
     description: grant.description,
     tasks: [...grant.tasks],
     purpose: grant.purpose,
+    purpose_patterns: [...grant.purposePatterns],
+    ticket_patterns: [...grant.ticketPatterns],
+    needs_approval: grant.needsApproval,
+    break_glass: grant.breakGlass,
     credentials: grant.credentials.map((credential) => ({
       name: credential.name,
       target: credential.target,
@@ -172,9 +178,11 @@ export function taskGrantJson(row: TaskGrantRow): contract.TaskGrant {
 
 /** How often a client looks whether its request was approved: RFC 8628, section 3.2. */
 const POLL_SECONDS = 5;
+/** And while its start is far. */
+const FAR = { ms: 600_000, pollSeconds: 60 };
 
 export function requestJson(view: RequestView): contract.ApprovalRequest {
-  const { request, onBehalfOf, stages, waitingStage } = view;
+  const { request, onBehalfOf, stages, waitingStage, automatic } = view;
   const { ask } = request;
   return {
     id: request.id,
@@ -186,6 +194,7 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
     on_behalf_of: [...onBehalfOf],
     task: ask.task,
     purpose: ask.purpose,
+    ticket: ask.ticket ?? null,
     parameters: mutableRecord(ask.parameters),
     task_grant: ask.taskGrant,
     credentials: ask.credentials.map(({ name, target, scope, ttlSeconds, capSeconds }) => ({
@@ -201,6 +210,9 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
       ttl_seconds: ttlSeconds,
     })),
     stages: [...stages],
+    auto_approved_by: automatic,
+    practice: ask.practice ?? false,
+    not_before: instantOrNull(ask.notBefore ?? null),
     waiting_stage: waitingStage,
     created_at: instant(request.createdAt),
     expires_at: instant(request.expiresAt),
@@ -209,9 +221,30 @@ export function requestJson(view: RequestView): contract.ApprovalRequest {
   };
 }
 
-export function awaitingJson(view: RequestView): contract.AwaitingApproval {
+export function awaitingJson(view: RequestView, now: number): contract.AwaitingApproval {
   const request = requestJson(view);
-  return { request, interval: POLL_SECONDS, expires_at: request.expires_at };
+  const isFar = (view.request.ask.notBefore ?? now) - now > FAR.ms;
+  return { request, interval: isFar ? FAR.pollSeconds : POLL_SECONDS, expires_at: request.expires_at };
+}
+
+export function reviewJson(row: ReviewRow, now: number): contract.Review {
+  return {
+    id: row.id,
+    state: row.state,
+    overdue: row.state !== 'closed' && now >= row.dueAt,
+    practice: row.practice,
+    grant: row.grant,
+    task: row.taskId,
+    identity: { issuer: row.issuer, subject: row.subject },
+    people: [...row.people],
+    purpose: row.purpose,
+    ticket: row.ticket,
+    opened_at: instant(row.openedAt),
+    due_at: instant(row.dueAt),
+    closed_at: instantOrNull(row.closedAt),
+    closed_by: row.closedBy,
+    finding: row.finding,
+  };
 }
 
 export function killJson(row: KillRow): contract.Kill {

@@ -66,6 +66,17 @@ export const PROBLEMS: Readonly<
     meaning: 'Take a new key for every new request.',
   },
   'task-ended': { status: 409, title: 'The task has ended', meaning: 'Open another.' },
+  'too-early': {
+    status: 409,
+    title: 'Its start has not come',
+    meaning: 'It was approved for later. Repeat after `Retry-After`.',
+  },
+  'review-overdue': {
+    status: 403,
+    title: 'A review is overdue',
+    meaning:
+      'Break-glass was used before, and the review of that use is overdue. Somebody else must close it first.',
+  },
   'lease-ended': { status: 409, title: 'The lease has ended', meaning: 'Its credential is gone.' },
   'cannot-renew': {
     status: 409,
@@ -149,6 +160,10 @@ export function refusalFault(refusal: Refusal): Fault {
       };
     case 'task-ended':
       return { code: 'task-ended', detail: 'The task has ended' };
+    case 'review-overdue':
+      return { code: 'review-overdue', detail: refusal.detail };
+    case 'too-early':
+      return { code: 'too-early', detail: refusal.detail, retryAfterMs: refusal.retryAfterMs };
     case 'lease-ended':
       return { code: 'lease-ended', detail: 'The lease has ended' };
     case 'cannot-renew':

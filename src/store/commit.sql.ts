@@ -5,7 +5,8 @@ import type { Statement } from './database.ts';
  * (the number of the change within the group):
  *
  * $1 the units, $2 the clock, $3 uses of evidence, $4 new tasks, $5 changed tasks, $6 new leases, $7 changed leases,
- * $8 uses of quotas, $9 events, $10 new task grants, $11 new requests, $12 changed requests. It answers the units that it refused, and why; all others are done.
+ * $8 uses of quotas, $9 events, $10 new task grants, $11 new requests, $12 changed requests,
+ * $13 new reviews, $14 changed reviews. It answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
  * the commit. Stored rows are named by arrays of their keys, never by a join alone: whatever the planner believes of
@@ -20,7 +21,8 @@ new_task as (select * from json_to_recordset($4::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "grant" text, "grantVersion" text, "taskGrantId" text, "name" text,
   "purpose" text, "parameters" jsonb, "issuer" text, "subject" text, "principal" jsonb, "tokenHash" text,
   "sealedToken" text, "publicKey" jsonb, "idempotencyKey" text, "requestDigest" text, "openedAt" timestamptz,
-  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb)),
+  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb, "ticket" text,
+  "practice" boolean)),
 changed_task as (select * from json_to_recordset($5::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
   "endedAt" timestamptz, "endReason" text, "exitStatus" int)),
@@ -42,13 +44,21 @@ new_task_grant as (select * from json_to_recordset($10::json) as x(
   "expiresAt" timestamptz, "uses" int)),
 new_request as (select * from json_to_recordset($11::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "digest" text, "grant" text, "issuer" text, "subject" text,
-  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz)),
+  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz, "taskId" text)),
 changed_request as (select * from json_to_recordset($12::json) as x(
   "unit" int, "id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text)),
+new_review as (select * from json_to_recordset($13::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "grant" text, "taskId" text, "issuer" text, "subject" text,
+  "person" jsonb, "people" jsonb, "practice" boolean, "purpose" text, "ticket" text, "openedAt" timestamptz,
+  "dueAt" timestamptz)),
+changed_review as (select * from json_to_recordset($14::json) as x(
+  "unit" int, "id" text, "version" int, "state" text, "closedAt" timestamptz, "closedBy" jsonb, "finding" text)),
 
 used_before as materialized (select id, used_for from used_evidence where id = any(array(select id from evidence))),
 locked_request as (
   select id, version from approval_request where id = any(array(select id from changed_request)) order by id for update),
+locked_review as (
+  select id, version from break_glass_review where id = any(array(select id from changed_review)) order by id for update),
 locked_task as (
   select id, version from task where id = any(array(select id from changed_task)) order by id for update),
 locked_lease as (
@@ -111,6 +121,9 @@ refused as (
   select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
     where k.version is distinct from c.version
   union all
+  select c.unit, 'version' from changed_review c left join locked_review k on k.id = c.id
+    where k.version is distinct from c.version
+  union all
   select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
     where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)
        or q.live + w.live > w."maxLive"
@@ -125,10 +138,11 @@ use_evidence as (
 open_task as (
   insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
     subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at, expires_at,
-    heartbeat_seconds, heartbeat_due_at, cnf)
+    heartbeat_seconds, heartbeat_due_at, cnf, ticket, practice)
   select n.id, n.version, n.state, n."grant", n."grantVersion", n."taskGrantId", n.name, n.purpose, n.parameters,
     n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
-    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf
+    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf, n.ticket,
+    n.practice
   from new_task n join good using (unit)),
 change_task as (
   update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
@@ -163,15 +177,26 @@ count_task_grant as (
   from new_task_grant n join good using (unit)),
 ask_request as (
   insert into approval_request (id, version, state, digest, grant_name, issuer, subject, ask, requester, approvals,
-    created_at, expires_at)
+    created_at, expires_at, task_id)
   select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
-    n."createdAt", n."expiresAt"
+    n."createdAt", n."expiresAt", n."taskId"
   from new_request n join good using (unit)),
 change_request as (
   update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals, reason = c.reason,
     task_id = c."taskId"
   from changed_request c join good using (unit)
   where r.id = c.id and r.id = any(array(select id from changed_request))),
+begin_review as (
+  insert into break_glass_review (id, version, state, grant_name, task_id, issuer, subject, person, people, practice,
+    purpose, ticket, opened_at, due_at)
+  select n.id, n.version, n.state, n."grant", n."taskId", n.issuer, n.subject, n.person, n.people, n.practice,
+    n.purpose, n.ticket, n."openedAt", n."dueAt"
+  from new_review n join good using (unit)),
+change_review as (
+  update break_glass_review r set version = r.version + 1, state = c.state, closed_at = c."closedAt",
+    closed_by = c."closedBy", finding = c.finding
+  from changed_review c join good using (unit)
+  where r.id = c.id and r.id = any(array(select id from changed_review))),
 log_event as (
   insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
   select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body

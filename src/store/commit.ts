@@ -11,7 +11,7 @@ import { err, ok, type Result } from '../result.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { COMMIT } from './commit.sql.ts';
 import { type Database, sqlState } from './database.ts';
-import type { LeaseRow, RequestRow, TaskGrantRow, TaskRow } from './rows.ts';
+import type { LeaseRow, RequestRow, ReviewRow, TaskGrantRow, TaskRow } from './rows.ts';
 
 /**
  * What happens together or not at all: rows that begin, rows that change, and the events that say so
@@ -29,6 +29,8 @@ export interface Unit {
   readonly newTaskGrant?: TaskGrantRow;
   readonly newRequest?: RequestRow;
   readonly changedRequest?: RequestRow;
+  readonly newReview?: ReviewRow;
+  readonly changedReview?: ReviewRow;
 }
 
 /** One use of evidence that may be used once; `usedFor` lets a retry of the same request present it again. */
@@ -171,6 +173,7 @@ function keysOf(unit: Unit): readonly string[] {
   for (const { id } of unit.evidence ?? []) keys.push(id);
   if (unit.newRequest) keys.push(unit.newRequest.digest);
   if (unit.changedRequest) keys.push(unit.changedRequest.id);
+  if (unit.changedReview) keys.push(unit.changedReview.id);
   return keys;
 }
 
@@ -228,6 +231,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
   const taskGrants: unknown[] = [];
   const newRequests: unknown[] = [];
   const changedRequests: unknown[] = [];
+  const newReviews: unknown[] = [];
+  const changedReviews: unknown[] = [];
   for (const [unit, { unit: content }] of group.entries()) {
     for (const use of content.evidence ?? [])
       evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
@@ -239,6 +244,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
     if (content.newTaskGrant) taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
     if (content.newRequest) newRequests.push(requestRecord(unit, content.newRequest));
     if (content.changedRequest) changedRequests.push(requestRecord(unit, content.changedRequest));
+    if (content.newReview) newReviews.push(reviewRecord(unit, content.newReview));
+    if (content.changedReview) changedReviews.push(reviewRecord(unit, content.changedReview));
     for (const event of content.events)
       events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
   }
@@ -257,6 +264,8 @@ function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unk
       taskGrants,
       newRequests,
       changedRequests,
+      newReviews,
+      changedReviews,
     ].map((rows) => JSON.stringify(rows)),
   ];
 }
@@ -337,6 +346,16 @@ function taskGrantRecord(unit: number, grant: TaskGrantRow): unknown {
 
 function requestRecord(unit: number, request: RequestRow): unknown {
   return { unit, ...request, createdAt: instant(request.createdAt), expiresAt: instant(request.expiresAt) };
+}
+
+function reviewRecord(unit: number, review: ReviewRow): unknown {
+  return {
+    unit,
+    ...review,
+    openedAt: instant(review.openedAt),
+    dueAt: instant(review.dueAt),
+    closedAt: instant(review.closedAt),
+  };
 }
 
 /** An event as the statements that log it take it. */

@@ -1,16 +1,23 @@
 import type { NewEvent } from '../audit/event.ts';
+import type { Json } from '../json.ts';
 import type { Database } from './database.ts';
 
-/** What of a configuration is remembered: digests alone. */
+/** What a configuration is, by digests alone. */
 export interface ConfigurationDigests {
   readonly digest: string;
   readonly parts: Readonly<Record<string, string>>;
 }
 
+/** What of a configuration is remembered. */
+export interface RememberedConfiguration extends ConfigurationDigests {
+  /** What each grant asked for as approval, by its name: see approvals/weakened.ts. */
+  readonly approvals: Json;
+}
+
 /** What was loaded last; null before the first start. */
-export async function readConfiguration(database: Database): Promise<ConfigurationDigests | null> {
-  const [before] = await database.query<ConfigurationDigests>(
-    { name: 'read_configuration', text: 'select digest, parts from configuration' },
+export async function readConfiguration(database: Database): Promise<RememberedConfiguration | null> {
+  const [before] = await database.query<RememberedConfiguration>(
+    { name: 'read_configuration', text: 'select digest, parts, approvals from configuration' },
     [],
   );
   return before ?? null;
@@ -19,17 +26,17 @@ export async function readConfiguration(database: Database): Promise<Configurati
 /** Remembers what is loaded now. */
 export async function storeConfiguration(
   database: Database,
-  { digest, parts }: ConfigurationDigests,
+  { digest, parts, approvals }: RememberedConfiguration,
   now: number,
 ): Promise<void> {
   await database.query(
     {
       name: 'store_configuration',
       text: `
-        insert into configuration (digest, parts, loaded_at) values ($1, $2::jsonb, $3)
-        on conflict (singleton) do update set digest = $1, parts = $2::jsonb, loaded_at = $3`,
+        insert into configuration (digest, parts, loaded_at, approvals) values ($1, $2::jsonb, $3, $4::jsonb)
+        on conflict (singleton) do update set digest = $1, parts = $2::jsonb, loaded_at = $3, approvals = $4::jsonb`,
     },
-    [digest, JSON.stringify(parts), new Date(now).toISOString()],
+    [digest, JSON.stringify(parts), new Date(now).toISOString(), JSON.stringify(approvals)],
   );
 }
 

@@ -75,6 +75,9 @@ export interface TaskRow {
   readonly taskGrantId: string | null;
   readonly name: string;
   readonly purpose: string | null;
+  readonly ticket: string | null;
+  /** Nothing is minted for it: a break-glass grant is rehearsed. */
+  readonly practice: boolean;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly issuer: string;
   readonly subject: string;
@@ -183,6 +186,12 @@ export interface RequestRow {
 export interface RequestAsk {
   readonly task: string;
   readonly purpose: string | null;
+  /** Absent: none was named. */
+  readonly ticket?: string;
+  /** When it is to start, at the earliest; absent: at once. */
+  readonly notBefore?: number;
+  /** Only ever a rehearsal. */
+  readonly practice?: true;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly grantVersion: string;
   readonly taskGrant: string | null;
@@ -193,4 +202,27 @@ export interface RequestAsk {
     readonly ttlSeconds: number;
     readonly capSeconds: number;
   }[];
+}
+
+/** The review of one use of a break-glass grant, as it is stored. Instants are milliseconds since the epoch. */
+export interface ReviewRow {
+  readonly id: string;
+  readonly version: number;
+  readonly state: 'open' | 'due' | 'closed';
+  readonly grant: string;
+  readonly taskId: string;
+  readonly issuer: string;
+  readonly subject: string;
+  /** Who used it, as he was proven. */
+  readonly person: Person;
+  /** The names of `people` that he had then. */
+  readonly people: readonly string[];
+  readonly practice: boolean;
+  readonly purpose: string;
+  readonly ticket: string | null;
+  readonly openedAt: number;
+  readonly dueAt: number;
+  readonly closedAt: number | null;
+  readonly closedBy: Identity | null;
+  readonly finding: string | null;
 }

@@ -2,7 +2,7 @@ import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'driz
 import type { EndReason, Outcome } from '../audit/event.ts';
 import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
-import type { LeaseUse, RequestRow } from './rows.ts';
+import type { LeaseUse, RequestRow, ReviewRow } from './rows.ts';
 
 /** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
 
@@ -39,6 +39,8 @@ export const task = pgTable('task', {
   endReason: text('end_reason').$type<EndReason>(),
   exitStatus: integer('exit_status'),
   cnf: jsonb().$type<Confirmation>(),
+  ticket: text(),
+  practice: boolean().notNull(),
 });
 
 export const lease = pgTable('lease', {
@@ -140,6 +142,26 @@ export const approvalRequest = pgTable('approval_request', {
   expiresAt: instant('expires_at').notNull(),
   reason: text(),
   taskId: text('task_id'),
+});
+
+export const breakGlassReview = pgTable('break_glass_review', {
+  id: text().primaryKey(),
+  version: integer().notNull(),
+  state: text().$type<ReviewRow['state']>().notNull(),
+  grant: text('grant_name').notNull(),
+  taskId: text('task_id').notNull(),
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  person: jsonb().$type<ReviewRow['person']>().notNull(),
+  people: jsonb().$type<ReviewRow['people']>().notNull(),
+  practice: boolean().notNull(),
+  purpose: text().notNull(),
+  ticket: text(),
+  openedAt: instant('opened_at').notNull(),
+  dueAt: instant('due_at').notNull(),
+  closedAt: instant('closed_at'),
+  closedBy: jsonb('closed_by').$type<{ readonly issuer: string; readonly subject: string }>(),
+  finding: text(),
 });
 
 export const signingKey = pgTable('signing_key', {

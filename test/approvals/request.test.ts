@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { approve, cancel, deny, lapse, redeem } from '../../src/approvals/request.ts';
+import { approve, cancel, courtFor, deny, lapse, redeem } from '../../src/approvals/request.ts';
+import type { Condition } from '../../src/grants/grant.ts';
 import { grantSchema } from '../../src/grants/schema.ts';
 import type { Result } from '../../src/result.ts';
 import type { Person, RequestRow } from '../../src/store/rows.ts';
@@ -19,12 +20,38 @@ const among = (accepts: (n: number) => boolean) => ({
   claims: [{ name: 'n', path: ['n'], accepts: [{ text: '', matches: (n: unknown) => accepts(Number(n)) }] }],
 });
 
-function courtOf(stages: readonly number[], eligible: Eligible) {
+/** What a condition says now: 'fails' is an error while it is evaluated. */
+type Says = 'true' | 'false' | 'fails';
+const condition = (expression: string, says: Says): Condition => ({
+  expression,
+  claims: [],
+  variables: [],
+  holds: () => ({ holds: says === 'true', error: says === 'fails' ? 'it fails' : null }),
+});
+
+/** A rule whose first stage is always there; further ones when `more` does not say that they are not. */
+function courtOf(
+  stages: readonly number[],
+  eligible: Eligible,
+  auto: Says = 'false',
+  more: Says = 'true',
+  asker = 0,
+) {
   const from = [among((n) => eligible[n] ?? false)];
-  return {
-    rule: { stages: stages.map((approvals) => ({ approvals, from })), lapseSeconds: LAPSES },
-    people: [0, 1, 2, 3].map((human) => ({ name: `${human}`, who: [among((n) => HUMAN[n] === human)] })),
+  const rule = {
+    stages: stages.map((approvals, i) => ({
+      approvals,
+      from,
+      when: i === 0 ? null : condition('more', more),
+    })),
+    autoApprove: [condition('auto', auto)],
+    lapseSeconds: LAPSES,
   };
+  const people = [0, 1, 2, 3].map((human) => ({
+    name: `${human}`,
+    who: [among((n) => HUMAN[n] === human)],
+  }));
+  return courtFor(rule, people, person(asker), fresh(asker, 0).ask, 0);
 }
 
 function fresh(asker: number, now: number): RequestRow {
@@ -78,11 +105,20 @@ const action = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('eligible' as const), who: identity, may: fc.boolean() }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('say' as const),
+      auto: fc.constantFrom<Says>('false', 'false', 'fails', 'true'),
+      more: fc.constantFrom<Says>('true', 'fails', 'false'),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('redeem' as const), by: askerOrOther, digest }) },
 );
 
 test('redeem: no interleaving mints without approvals that count, of exactly that, and none mints twice', () => {
   let minted = 0;
+  let automatic = 0;
   fc.assert(
     fc.property(
       identity,
@@ -92,6 +128,7 @@ test('redeem: no interleaving mints without approvals that count, of exactly tha
         let now = 1_000;
         let request = fresh(asker, now);
         let eligible: Eligible = Array(6).fill(true);
+        let [auto, more]: [Says, Says] = ['false', 'true'];
         // What a witness saw, told apart from what the code keeps.
         const approved: { readonly by: number; readonly ttl: number | null }[] = [];
         let over = false;
@@ -101,7 +138,8 @@ test('redeem: no interleaving mints without approvals that count, of exactly tha
           return result.ok;
         };
         for (const step of history) {
-          const court = courtOf(stages, eligible);
+          const court = courtOf(stages, eligible, auto, more, asker);
+          if (step.do === 'say') [auto, more] = [step.auto, step.more];
           if (step.do === 'wait') now += step.ms;
           if (step.do === 'tidy') request = lapse(request, now) ?? request;
           if (step.do === 'eligible') eligible = eligible.map((may, n) => (n === step.who ? step.may : may));
@@ -124,7 +162,12 @@ test('redeem: no interleaving mints without approvals that count, of exactly tha
           redeemed++;
           const humans = new Set(approved.filter(({ by }) => eligible[by]).map(({ by }) => HUMAN[by]));
           humans.delete(HUMAN[asker]);
-          expect(humans.size).toBeGreaterThanOrEqual(stages.reduce((sum, n) => sum + n, 0));
+          const [always = 0, ...others] = stages;
+          const demanded =
+            (auto === 'true' ? 0 : always) + (more === 'false' ? 0 : others.reduce((sum, n) => sum + n, 0));
+          expect(humans.size).toBeGreaterThanOrEqual(demanded);
+          expect(answer.value.automatic).toBe(auto === 'true' ? 'auto' : null);
+          if (demanded === 0) automatic++;
           expect({ over, redeemed, digest: step.digest, by }).toEqual({
             over: false,
             redeemed: 1,
@@ -138,6 +181,7 @@ test('redeem: no interleaving mints without approvals that count, of exactly tha
     { numRuns: 3_000 },
   );
   expect(minted).toBeGreaterThan(20);
+  expect(automatic).toBeGreaterThan(5);
 });
 
 test('approve: whoever acts for the requester does not approve his request', () => {
@@ -156,4 +200,12 @@ test.each([
   const read = grantSchema.shape.approval.safeParse(approval);
   expect(read.success).toBe(false);
   expect(JSON.stringify(read.error?.issues)).toContain(message);
+});
+
+test('redeem: a rule that demands nobody, and says so by no condition, approves nothing', () => {
+  const court = courtOf([1, 1], Array(6).fill(true), 'false', 'false');
+  const [, second] = court.rule.stages;
+  const bare = { ...court, rule: { ...court.rule, stages: [second!] } };
+  const opening = { digest: DIGEST, by: person(0), taskId: 't', now: 1_001 };
+  expect(redeem(bare, fresh(0, 1_000), opening)).toMatchObject({ ok: false });
 });

@@ -247,6 +247,187 @@ test('approval: approvers may shorten, for renewals and added credentials too, a
   expect(wider.expiresAt).toBe(stage.runtime.now() + 120_000);
 });
 
+test('approval: a ticket of the pattern is demanded, shown, logged, part of what is approved, and asked for at renewals', async () => {
+  const grants = grantOf(ONE, { ticket_pattern: 'OPS-*', conditions: ['ticket != "OPS-0"'] });
+  const broker = await stage.start({ grants });
+  for (const ticket of [
+    'SRE-1',
+    'OPS-1\n',
+    'OPS-1 OPS-2',
+    'OPS-$(id)',
+    'OPS-0',
+    'OPS-<b>',
+    '=OPS-1',
+    undefined,
+  ])
+    expect(reason(await broker.verbs.openTask(asker, { ...ASK, ...(ticket && { ticket }) }))).toBe(
+      'not-allowed',
+    );
+  const view = await request({ ticket: 'OPS-7' }, asker, broker);
+  expect(view.request.ask.ticket).toBe('OPS-7');
+  value(await approve(view, dba, null, broker));
+  expect(reason(await redeem(view, { ticket: 'OPS-8' }, asker, broker))).toBe('not-allowed');
+  const opened = value(await redeem(view, { ticket: 'OPS-7' }, asker, broker));
+  expect(opened.task.ticket).toBe('OPS-7');
+  const { lease } = opened.credentials[0]!;
+  const holder = value(await broker.verbs.identify({ kind: 'bearer', token: opened.token ?? '' }, 'test'));
+  value(await broker.verbs.renewLease(holder, lease.id, 3_600));
+  const named = (await broker.events()).flatMap((event) =>
+    event.kind === 'task.opened'
+      ? [event.data.ticket]
+      : event.kind === 'request.created'
+        ? [(event.data.ask as { ticket?: string }).ticket]
+        : [],
+  );
+  expect(named).toEqual(['OPS-7', 'OPS-7']);
+});
+
+describe('approval: a start that is fixed', () => {
+  const HOUR = 3_600_000;
+  const at = (ms: number) => stage.runtime.now() + ms;
+
+  test('approval: opens from then to lapse, and not before, with a refusal that says when', async () => {
+    const ask = { notBefore: at(5 * HOUR) };
+    const view = await request(ask);
+    await stage.runtime.advance(2 * HOUR);
+    value(await approve(view, dba));
+    const early = await redeem(view, ask);
+    expect(early).toMatchObject({ error: { reason: 'too-early', retryAfterMs: 3 * HOUR } });
+    expect(stage.warehouse.minted).toHaveLength(0);
+    await stage.runtime.advance(3 * HOUR - 1);
+    expect(reason(await hallpass.verbs.openTask(asker, { ...ASK, ...ask }))).toBe('too-early');
+    await stage.runtime.advance(1);
+    value(await redeem(view, ask));
+    const late = { notBefore: at(HOUR) };
+    const lapses = await request(late);
+    value(await approve(lapses, dba));
+    await stage.runtime.advance(2 * HOUR);
+    expect(reason(await redeem(lapses, late))).toBe('not-allowed');
+  });
+
+  test('approval: is part of what is approved', async () => {
+    const ask = { notBefore: at(HOUR) };
+    const view = await request(ask);
+    value(await approve(view, dba));
+    for (const edit of [{}, { notBefore: at(0) }, { notBefore: at(HOUR) + 1 }])
+      expect(reason(await redeem(view, edit))).toBe('not-allowed');
+    expect((await request()).request.id).not.toBe(view.request.id);
+  });
+
+  test('approval: is bounded, and takes a grant that asks for approval', async () => {
+    const open = await stage.start();
+    const ask = { ...ASK, notBefore: at(HOUR) };
+    expect(reason(await open.verbs.openTask(asker, ask))).toBe('invalid-request');
+    const far = { ...ASK, notBefore: at(8 * 24 * HOUR) };
+    expect(reason(await hallpass.verbs.openTask(asker, far))).toBe('invalid-request');
+  });
+
+  test('approval: what a condition approves for later is held to the condition as it is then', async () => {
+    const rule = { ...ONE, auto_approve: ['claims.on_call == true'] };
+    const broker = await stage.start({ grants: grantOf(rule) });
+    const by = (on_call: boolean) => person('asker', { ...REPOSITORY, on_call });
+    const ask = { ...ASK, notBefore: at(HOUR) };
+    expect(reason(await broker.verbs.openTask(by(true), ask))).toBe('too-early');
+    await stage.runtime.advance(HOUR);
+    expect(reason(await broker.verbs.openTask(by(false), ask))).toBe('awaiting-approval');
+    value(await broker.verbs.openTask(by(true), ask));
+    const kinds = (await broker.events())
+      .map(({ kind }) => kind)
+      .filter((kind) => kind.startsWith('request.'));
+    expect(kinds).toEqual([
+      'request.created',
+      'request.auto-approved',
+      'request.refused',
+      'request.auto-approved',
+      'request.redeemed',
+    ]);
+  });
+});
+
+describe('approval: conditions', () => {
+  const RULE = {
+    stages: [
+      { from: [role('dba')] },
+      { from: [role('lead')], when: 'parameters.region == "us" && claims.risk < 5' },
+    ],
+    auto_approve: ['claims.on_call == true', 'task == "nightly" && claims.drill == "yes"'],
+  };
+  const onCall = person('asker', { ...REPOSITORY, on_call: true, risk: 1 });
+  const kindsOf = async (broker: TestBroker) =>
+    (await broker.events()).map(({ kind }) => kind).filter((kind) => /^(request|task)\./.test(kind));
+
+  test('approval: one that holds approves in place of people, in an event of its own, in one commit with the opening', async () => {
+    const broker = await stage.start({ grants: grantOf(RULE) });
+    const opened = value(await broker.verbs.openTask(onCall, ASK));
+    expect(await kindsOf(broker)).toEqual([
+      'request.created',
+      'request.auto-approved',
+      'request.redeemed',
+      'task.opened',
+    ]);
+    const event = (await broker.events()).find(({ kind }) => kind === 'request.auto-approved');
+    expect(event).toMatchObject({
+      actor: { kind: 'system' },
+      data: { condition: 'claims.on_call == true', complete: true },
+    });
+    const { id } = event!.data as { id: string };
+    const row = value(await broker.verbs.readRequest(onCall, id)).request;
+    expect(row).toMatchObject({ state: 'redeemed', taskId: opened.task.id });
+  });
+
+  test.each([
+    ['is false', { on_call: false }],
+    ['fails on a claim that is not there', {}],
+    ['fails on a claim of another type', { on_call: 'true' }],
+  ])('approval: one that %s approves nothing', async (_, claims) => {
+    const broker = await stage.start({ grants: grantOf(RULE) });
+    const view = await request({}, person('asker', { ...REPOSITORY, ...claims }), broker);
+    expect(view).toMatchObject({ automatic: null, stages: [1, 0], waitingStage: 0 });
+    expect(stage.warehouse.minted).toHaveLength(0);
+  });
+
+  test.each([
+    ['demands it', { risk: 1 }, [0, 1]],
+    ['says that it is not needed', { risk: 9 }, [0, 0]],
+    ['fails, and so demands it', {}, [0, 1]],
+  ])('approval: a stage whose condition %s, beside one that approves', async (_, claims, stages) => {
+    const broker = await stage.start({ grants: grantOf(RULE) });
+    const by = person('asker', { ...REPOSITORY, on_call: true, ...claims });
+    const ask = { parameters: { region: 'us' } };
+    if (stages[1] === 0) {
+      value(await broker.verbs.openTask(by, { ...ASK, ...ask }));
+      return;
+    }
+    const view = await request(ask, by, broker);
+    expect(view).toMatchObject({ automatic: 'claims.on_call == true', stages, waitingStage: 1 });
+    expect(reason(await approve(view, dba, null, broker))).toBe('not-allowed');
+    value(await approve(view, person('boss', { team: 'lead' }), null, broker));
+    value(await redeem(view, ask, by, broker));
+  });
+
+  test('approval: what a condition approved does not count once it holds no more', async () => {
+    const broker = await stage.start({ grants: grantOf(RULE) });
+    const ask = { parameters: { region: 'us' } };
+    const view = await request(ask, onCall, broker);
+    value(await approve(view, person('boss', { team: 'lead' }), null, broker));
+    const offCall = person('asker', { ...REPOSITORY, on_call: false, risk: 1 });
+    expect(reason(await redeem(view, ask, offCall, broker))).toBe('awaiting-approval');
+    expect(stage.warehouse.minted).toHaveLength(0);
+  });
+
+  test('approval: whoever waits for people goes on when a condition comes to hold, and the log says which', async () => {
+    const broker = await stage.start({ grants: grantOf(RULE) });
+    const view = await request({}, person('asker', { ...REPOSITORY, on_call: false }), broker);
+    value(await redeem(view, {}, onCall, broker));
+    expect(await kindsOf(broker)).toEqual([
+      'request.created',
+      'request.auto-approved',
+      'request.redeemed',
+      'task.opened',
+    ]);
+  });
+});
+
 test('approval: it takes a reason, and a grant without approval takes no request', async () => {
   expect(reason(await hallpass.verbs.openTask(asker, asking()))).toBe('not-allowed');
   const open = await stage.start();

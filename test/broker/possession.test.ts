@@ -290,6 +290,7 @@ describe('an actor', () => {
       token: claims(),
       task: 'nightly',
       purpose: null,
+      ticket: null,
       parameters: {},
       credentials: null,
       ttlSeconds: null,

@@ -54,6 +54,7 @@ test('loadConfig: its grants decide', async () => {
     principal: { issuer: 'github', subject: 's', claims, proof },
     task: 'backfill/7',
     purpose: null,
+    ticket: null,
     parameters: { region: 'eu' },
     credentials: null,
     ttlSeconds: null,
@@ -95,6 +96,31 @@ test('loadConfig: all faults at once, in the order of the file, each with its li
     '90 log.level: Expected one of "trace", "debug", "info", "warn", "error", "silent"',
     '91 limits: Unknown key "limits": known here: "broker", "database", "keys", "issuers", "providers", "targets", "grants", "withdrawn", "access", "people", "audit", "log"',
   ]);
+});
+
+test('loadConfig: break-glass is for people whom the configuration knows by name', async () => {
+  const named = (people: string) =>
+    example(
+      ['groups: { contains: dba-oncall }', 'sub: [ada, bob]'],
+      [
+        '    purpose: required\n    credentials:\n      repair:',
+        `    break_glass:
+      review: { by: [{ issuer: staff, claims: { groups: { contains: leads } } }] }
+      dangerously_without_approval: true
+    credentials:
+      repair:`,
+      ],
+      ['log:\n', `${people}log:\n`],
+    );
+  const person = (name: string) =>
+    `  - name: ${name}\n    identities: [{ issuer: staff, claims: { sub: ${name} } }]\n`;
+  expect(await faultsIn(named(`people:\n${person('ada')}${person('bob')}`))).toEqual([]);
+  expect(await faultsIn(named(`people:\n${person('ada')}`))).toEqual([
+    expect.stringMatching(
+      /grants\.break-glass\.who: Break-glass is for people whom the configuration knows.*bob/,
+    ),
+  ]);
+  expect(await faultsIn(named(''))).toHaveLength(2);
 });
 
 test('loadConfig: a grant is not blamed for a target that is broken itself', async () => {

@@ -15,7 +15,14 @@ import { digestJson, type Json, sha256 } from '../../src/json.ts';
 import type { Secret } from '../../src/providers/provider.ts';
 import { err, ok } from '../../src/result.ts';
 import { newId, type Runtime } from '../../src/runtime.ts';
-import type { KillRow, LeaseRow, RequestRow, TaskGrantRow, TaskRow } from '../../src/store/rows.ts';
+import type {
+  KillRow,
+  LeaseRow,
+  RequestRow,
+  ReviewRow,
+  TaskGrantRow,
+  TaskRow,
+} from '../../src/store/rows.ts';
 
 export interface FakeOptions {
   readonly runtime: Runtime;
@@ -34,6 +41,7 @@ export class FakeVerbs implements Verbs {
   readonly leases = new Map<string, LeaseRow>();
   readonly taskGrants = new Map<string, TaskGrantRow>();
   readonly requests = new Map<string, RequestView>();
+  readonly reviews = new Map<string, ReviewRow>();
   readonly kills = new Map<string, KillRow>();
   /** What is left of every kill. */
   killRest: KillProgress['rest'] = [];
@@ -79,7 +87,7 @@ export class FakeVerbs implements Verbs {
     this.callers.set(token, { kind: 'task', task, leases: [] });
     const seal = this.options.seal;
     const sealed = ask.publicKey !== null && seal !== undefined;
-    const credentials = await this.issue(task, ask.credentials ?? ['warehouse']);
+    const credentials = ask.practice ? [] : await this.issue(task, ask.credentials ?? ['warehouse']);
     const opened: OpenedTask = {
       task,
       token: sealed ? null : token,
@@ -232,9 +240,60 @@ export class FakeVerbs implements Verbs {
       reason: null,
       taskId: null,
     };
-    const view: RequestView = { request, onBehalfOf: ['Ada'], waitingStage: 0, stages: [1] };
+    const view: RequestView = { request, onBehalfOf: ['Ada'], waitingStage: 0, stages: [1], automatic: null };
     this.requests.set(request.id, view);
     return view;
+  }
+
+  async listReviews(caller: Caller) {
+    const refusal = await this.begin('listReviews', caller);
+    return refusal ? err(refusal) : ok([...this.reviews.values()]);
+  }
+
+  async readReview(caller: Caller, id: string) {
+    const refusal = await this.begin('readReview', caller, id);
+    if (refusal) return err(refusal);
+    const review = this.reviews.get(id);
+    return review ? ok(review) : err<Refusal>({ reason: 'not-found', detail: id });
+  }
+
+  async closeReview(caller: Caller, id: string, finding: string) {
+    const refusal = await this.begin('closeReview', caller, id, finding);
+    if (refusal) return err(refusal);
+    const review = this.reviews.get(id);
+    if (!review) return err<Refusal>({ reason: 'not-found', detail: id });
+    const closedBy = { issuer: 'test', subject: 'reviewer' };
+    const closedAt = this.options.runtime.now();
+    const closed: ReviewRow = { ...review, state: 'closed', closedAt, closedBy, finding };
+    this.reviews.set(id, closed);
+    return ok(closed);
+  }
+
+  /** A review that is overdue. */
+  awaitReview(): ReviewRow {
+    const now = this.options.runtime.now();
+    const person = { issuer: 'test', subject: 'ada', claims: {} };
+    const review: ReviewRow = {
+      id: newId(this.options.runtime),
+      version: 1,
+      state: 'due',
+      grant: 'reports',
+      taskId: newId(this.options.runtime),
+      issuer: person.issuer,
+      subject: person.subject,
+      person,
+      people: ['Ada'],
+      practice: false,
+      purpose: 'an incident',
+      ticket: null,
+      openedAt: now - 7_200_000,
+      dueAt: now - 1,
+      closedAt: null,
+      closedBy: null,
+      finding: null,
+    };
+    this.reviews.set(review.id, review);
+    return review;
   }
 
   async kill(...[caller, ask]: Parameters<Verbs['kill']>) {
@@ -295,6 +354,10 @@ export class FakeVerbs implements Verbs {
         description: 'Nightly reports',
         tasks: ['nightly-*'],
         purpose: 'optional' as const,
+        purposePatterns: [],
+        ticketPatterns: ['"OPS-*"'],
+        needsApproval: true,
+        breakGlass: false,
         credentials: [
           {
             name: 'warehouse',
@@ -434,6 +497,8 @@ export class FakeVerbs implements Verbs {
       endReason: null,
       exitStatus: null,
       cnf: null,
+      ticket: ask.ticket ?? null,
+      practice: ask.practice ?? false,
     };
     this.tasks.set(task.id, task);
     return task;

@@ -18,6 +18,7 @@ const input = (changes: Partial<ConditionInput> = {}): ConditionInput => ({
   task: 'backfill/7',
   parameters: { region: 'eu', rows: 5, dry: true },
   purpose: '',
+  ticket: '',
   actors: [],
   now: NOON,
   ...changes,

@@ -288,6 +288,7 @@ const anyAsk = fc
     ),
     task: fc.oneof(fc.constantFrom('nightly-report', 'backfill/1'), fc.constant('nightly-report'), hostile),
     purpose: fc.oneof(fc.constant(null), hostile),
+    ticket: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, fc.constant('OPS-1'), hostile),
     parameters: fc.oneof(
       fc.constantFrom<Record<string, Json>>({}, { region: 'us' }, { rows: 3 }),
       fc.dictionary(fc.oneof(fc.constantFrom('region', 'rows'), hostile), fc.jsonValue({ maxDepth: 1 })),

@@ -83,6 +83,7 @@ export function askOf(changes: Partial<Ask> & { claims?: Record<string, Json>; s
     },
     task: 'nightly-report',
     purpose: null,
+    ticket: null,
     parameters: {},
     credentials: null,
     ttlSeconds: null,

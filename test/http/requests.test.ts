@@ -41,4 +41,15 @@ it('createApp: answers 202 with the request to an opening that waits for approva
   expect(answer.status).toBe(202);
   const body = contract.awaitingApproval.strict().parse(await answer.json());
   expect(body).toMatchObject({ interval: 5, request: { state: 'pending' } });
+  const [view] = views;
+  const notBefore = fake.clock.now() + 86_400_000;
+  views[0] = { ...view!, request: { ...view!.request, ask: { ...view!.request.ask, notBefore } } };
+  const far = await fake.app.request(
+    '/v1/tasks',
+    post({ grant: 'reports', task: 'x' }, fake.verbs.admit('job')),
+  );
+  expect(contract.awaitingApproval.strict().parse(await far.json())).toMatchObject({
+    interval: 60,
+    request: { not_before: new Date(notBefore).toISOString() },
+  });
 });

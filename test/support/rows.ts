@@ -35,6 +35,8 @@ export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow 
     endReason: null,
     exitStatus: null,
     cnf: null,
+    ticket: null,
+    practice: false,
     ...over,
   };
 }

@@ -49,11 +49,12 @@ async function main(inputs: Inputs): Promise<void> {
   addTo(env.GITHUB_STATE, 'pid', String(startKeeping(url, task) ?? ''));
 }
 
-function requestOf({ grant, task, purpose, parameters, credentials, ttlSeconds }: Inputs) {
+function requestOf({ grant, task, purpose, ticket, parameters, credentials, ttlSeconds }: Inputs) {
   return {
     grant,
     task,
     ...(purpose === undefined ? {} : { purpose }),
+    ...(ticket === undefined ? {} : { ticket }),
     ...(Object.keys(parameters).length === 0
       ? {}
       : { parameters: { ...parameters } as Record<string, string> }),

@@ -14,6 +14,7 @@ export interface Inputs {
   readonly grant: string;
   readonly task: string;
   readonly purpose: string | undefined;
+  readonly ticket: string | undefined;
   readonly parameters: Readonly<Record<string, Json>>;
   readonly credentials: readonly string[];
   readonly ttlSeconds: number | undefined;
@@ -48,6 +49,7 @@ export function readInputs(env: Env): Inputs {
     grant: need('grant'),
     task: need('task'),
     purpose: read('purpose'),
+    ticket: read('ticket'),
     parameters: pairs('parameters'),
     credentials: (read('credentials') ?? '').split(/[\s,]+/).filter(Boolean),
     ttlSeconds: ttl === undefined ? undefined : Number(ttl),

@@ -32,6 +32,7 @@ export async function exec(io: Io, options: ExecOptions, command: readonly strin
     const templates = (options.template ?? []).map((pair) => openTemplate(pair, io.cwd()));
     const client = connect(io, options, { maxAttempts: ATTEMPTS, ...(options.dpop && { dpop: true }) });
     const task = await client.openTask(openRequest(options), { onAwaiting: sayAwaiting(io) });
+    if (task.task.practice) return await endPractice(io, task);
     return await runTask(io, { options, command, task, templates }, signals);
   } catch (error) {
     reportFailure(io, error);
@@ -39,6 +40,13 @@ export async function exec(io: Io, options: ExecOptions, command: readonly strin
   } finally {
     signals.release();
   }
+}
+
+/** A rehearsal ends where the command would begin: without credentials of its own it might find others. */
+async function endPractice(io: Io, task: TaskHandle): Promise<number> {
+  await complete(io, task, undefined);
+  say(io, 'Practice: nothing was minted, and the command was not run. Its review: hallpass review');
+  return EXIT.done;
 }
 
 /** One command with its task. */

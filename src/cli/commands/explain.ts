@@ -16,6 +16,7 @@ export interface ExplainOptions extends ConnectionOptions {
   readonly explainToken?: string;
   readonly task?: string;
   readonly purpose?: string;
+  readonly ticket?: string;
   readonly param?: Readonly<Record<string, Json>>;
   readonly credential?: readonly string[];
   readonly ttl?: number;
@@ -31,13 +32,14 @@ export async function explain(io: Io, options: ExplainOptions): Promise<number> 
 }
 
 async function requestOf(options: ExplainOptions): Promise<ExplainRequest> {
-  const { grant, task, purpose, ttl, issuer, subject, claim, explainToken } = options;
+  const { grant, task, purpose, ticket, ttl, issuer, subject, claim, explainToken } = options;
   if ((issuer === undefined) !== (subject === undefined))
     throw new UsageError('Cannot explain half an identity: give both --issuer and --subject');
   return {
     grant,
     task,
     purpose,
+    ticket,
     parameters: options.param as ExplainRequest['parameters'],
     credentials: options.credential ? [...options.credential] : undefined,
     ttl_seconds: ttl,

@@ -21,6 +21,13 @@ export async function get(io: Io, options: ConnectionOptions & AskOptions): Prom
   } else {
     io.out(shellLines(task));
   }
+  if (task.task.practice) {
+    say(
+      io,
+      'Practice: nothing was minted. End the task with: hallpass complete; its review: hallpass review',
+    );
+    return EXIT.done;
+  }
   const { heartbeat_seconds: beat } = task.task;
   const expiry = when(task.credentials.map(({ lease }) => lease.expires_at).toSorted()[0] ?? null);
   say(

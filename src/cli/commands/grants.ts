@@ -15,9 +15,17 @@ export async function grants(io: Io, options: ConnectionOptions): Promise<number
     grant.tasks.join(' '),
     grant.credentials.map(({ name, max_ttl_seconds: max }) => `${name} (up to ${max} s)`).join(', '),
     grant.parameters.map(({ name, required }) => (required ? name : `[${name}]`)).join(' '),
-    grant.purpose,
+    [grant.purpose, ...grant.purpose_patterns].join(' '),
+    grant.ticket_patterns.join(' ') || null,
+    [grant.break_glass ? 'break-glass' : '', grant.needs_approval ? 'approval' : '']
+      .filter(Boolean)
+      .join(', ') || null,
     grant.description,
   ]);
-  await printTable(io, ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'what for'], rows);
+  await printTable(
+    io,
+    ['grant', 'tasks', 'credentials', 'parameters', 'purpose', 'ticket', 'takes', 'what for'],
+    rows,
+  );
   return EXIT.done;
 }

@@ -54,15 +54,20 @@ export async function end(
 function printRequests(io: Io, list: readonly ApprovalRequest[]): Promise<void> {
   const rows = list.map((request) => [
     request.id,
-    request.state,
+    request.practice ? `practice, ${request.state}` : request.state,
     who(request),
     request.grant,
     request.task,
     request.purpose,
+    request.ticket,
     `${request.approvals.length} of ${request.stages.reduce((sum, needed) => sum + needed, 0)}`,
     when(request.expires_at),
   ]);
-  return printTable(io, ['request', 'state', 'who', 'grant', 'task', 'why', 'approvals', 'lapses'], rows);
+  return printTable(
+    io,
+    ['request', 'state', 'who', 'grant', 'task', 'why', 'ticket', 'approvals', 'lapses'],
+    rows,
+  );
 }
 
 function printDetails(io: Io, request: ApprovalRequest): Promise<void> {
@@ -80,6 +85,9 @@ function who({ identity, on_behalf_of: humans }: ApprovalRequest): string {
 
 /** Tells somebody whose task waits for approval what to do. */
 export function sayAwaiting(io: Io): (request: ApprovalRequest) => void {
-  return ({ id, expires_at: lapses }) =>
-    say(io, `Waiting for approval until ${when(lapses)}. Approvers run: hallpass approve ${id}`);
+  return ({ id, expires_at: lapses, not_before: start }) =>
+    say(
+      io,
+      `Waiting for approval until ${when(lapses)}${start === null ? '' : `, to start at ${when(start)}`}. Approvers run: hallpass approve ${id}`,
+    );
 }

@@ -41,7 +41,7 @@ function printTasks(io: Io, list: readonly Task[]): Promise<void> {
     task.name,
     task.grant,
     task.identity.subject,
-    task.end_reason === null ? task.state : `${task.state}: ${task.end_reason}`,
+    `${task.practice ? 'practice, ' : ''}${task.state}${task.end_reason === null ? '' : `: ${task.end_reason}`}`,
     when(task.opened_at),
     when(task.ended_at),
     task.exit_status,

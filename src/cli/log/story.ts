@@ -2,11 +2,15 @@ import type { Actor, AuditEvent, UseAtEnd } from '../../audit/event.ts';
 
 /** An event in a sentence, for a person who reads what happened to a task. Text from outside is not cleaned here. */
 export function sentence(event: AuditEvent): string {
+  return event.about.practice === true ? `PRACTICE, ${toldOf(event)}` : toldOf(event);
+}
+
+function toldOf(event: AuditEvent): string {
   const on = event.about.target === undefined ? '' : ` at ${event.about.target}`;
   switch (event.kind) {
     case 'task.opened': {
-      const { name, purpose, grantVersion, parameters } = event.data;
-      const why = purpose === null ? '' : `, for "${purpose}"`;
+      const { name, purpose, ticket, grantVersion, parameters } = event.data;
+      const why = `${purpose === null ? '' : `, for "${purpose}"`}${ticket === undefined ? '' : `, ticket "${ticket}"`}`;
       return `${who(event.actor)} opened task "${name}" by grant ${event.about.grant} (${grantVersion.slice(0, 8)})${why}, with ${JSON.stringify(parameters)}`;
     }
     case 'task.extended':
@@ -51,6 +55,8 @@ export function sentence(event: AuditEvent): string {
       return `${who(event.actor)} asked for approval, request ${event.data.id}`;
     case 'request.approved':
       return `${who(event.actor)} approved request ${event.data.id}${event.data.complete ? '' : '; it waits for more'}`;
+    case 'request.auto-approved':
+      return `request ${event.data.id} was approved by a condition: ${event.data.condition}${event.data.complete ? '' : '; it waits for more'}`;
     case 'request.denied':
     case 'request.cancelled':
       return `${who(event.actor)} ended request ${event.data.id}: "${event.data.reason}"`;
@@ -58,6 +64,14 @@ export function sentence(event: AuditEvent): string {
       return `request ${event.data.id} lapsed`;
     case 'request.redeemed':
       return `${who(event.actor)} used request ${event.data.id}`;
+    case 'breakglass.opened': {
+      const { practice, people, name, purpose, credentials, review } = event.data;
+      return `${who(event.actor)}, ${people.join(', ')}, ${practice ? 'rehearsed breaking the glass' : 'BROKE THE GLASS'} for "${name}": "${purpose}", with ${JSON.stringify(credentials)}; review ${review}`;
+    }
+    case 'review.due':
+      return `review ${event.data.id} is overdue: ${event.data.people.join(', ')} cannot break the glass again until it is closed`;
+    case 'review.closed':
+      return `${who(event.actor)} closed review ${event.data.id}: "${event.data.finding}"`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
     case 'broker.started':
@@ -66,6 +80,8 @@ export function sentence(event: AuditEvent): string {
       return `the configuration changed: ${[...event.data.added, ...event.data.changed, ...event.data.removed].join(', ')}`;
     case 'log.went-back':
       return `the log is not what it was, and is not signed on: ${event.data.what}`;
+    case 'approval.weakened':
+      return `APPROVAL WAS WEAKENED for grant ${event.about.grant}: ${event.data.how.join('; ')}`;
     case 'log.key-added':
       return `a key began to sign the log: ${event.data.key}`;
     default:

@@ -22,7 +22,7 @@ const CLIENT_CREDENTIALS = ['client_assertion', 'client_assertion_type', 'client
 
 /** The one kind of `authorization_details` (RFC 9396, section 2): what `POST /v1/tasks` takes. */
 export const taskDetails = openTaskRequest
-  .omit({ actor_token: true })
+  .omit({ actor_token: true, practice: true })
   .extend({ type: z.literal(DETAILS_TYPE) })
   .meta({ id: 'HallpassTaskDetails' });
 export type TaskDetails = z.infer<typeof taskDetails>;

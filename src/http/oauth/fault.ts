@@ -70,6 +70,11 @@ export function tokenFault(refusal: Refusal): OAuthFault {
     case 'awaiting-approval':
       // RFC 8628, section 3.5: the client asks again in the same words.
       return { status: 400, error: 'authorization_pending', description: 'It waits for approval' };
+    case 'review-overdue':
+      return { status: 400, error: 'invalid_grant', description: refusal.detail };
+    case 'too-early':
+      // The same in the words of RFC 8628: it is not usable yet.
+      return { status: 400, error: 'authorization_pending', description: refusal.detail };
     case 'in-progress':
       return unavailable('The same idempotency key is being served', 503, refusal.retryAfterMs);
     case 'overloaded':

@@ -41,6 +41,7 @@ export function addGrantRoutes(border: Border): void {
         ...(body.actor_token === undefined ? {} : { actorToken: body.actor_token }),
         task: body.task ?? null,
         purpose: body.purpose ?? null,
+        ticket: body.ticket ?? null,
         parameters: body.parameters ?? {},
         credentials: body.credentials ?? null,
         ttlSeconds: body.ttl_seconds ?? null,

@@ -37,6 +37,8 @@ export function addTaskRoutes(border: Border): void {
       'already-delivered',
       'idempotency-key-reused',
       'task-ended',
+      'too-early',
+      'review-overdue',
       'limit-reached',
       'target-unavailable',
       'mint-failed',
@@ -46,10 +48,13 @@ export function addTaskRoutes(border: Border): void {
         grant: body.grant,
         task: body.task,
         purpose: body.purpose ?? null,
+        ...(body.ticket === undefined ? {} : { ticket: body.ticket }),
         parameters: body.parameters ?? {},
         credentials: body.credentials ?? null,
         ttlSeconds: body.ttl_seconds ?? null,
         taskGrant: body.task_grant ?? null,
+        ...(body.practice === undefined ? {} : { practice: body.practice }),
+        ...(body.not_before === undefined ? {} : { notBefore: Date.parse(body.not_before) }),
         ...(body.request === undefined ? {} : { request: body.request }),
         publicKey: body.public_key ?? null,
         idempotencyKey,
@@ -58,7 +63,7 @@ export function addTaskRoutes(border: Border): void {
           : { actor: { kind: 'bearer' as const, token: body.actor_token } }),
       });
       if (!opened.ok && opened.error.reason === 'awaiting-approval')
-        return ok({ status: 202, json: awaitingJson(opened.error.view) });
+        return ok({ status: 202, json: awaitingJson(opened.error.view, now) });
       if (!opened.ok) return opened;
       return ok({ status: opened.value.repeated ? 200 : 201, json: openedTaskJson(opened.value, now) });
     },
