@@ -19,8 +19,8 @@ grant usage on all sequences in schema public to :"broker";
 grant select on all tables in schema public to :"broker";
 
 -- What lives changes.
-grant insert, update on task, lease, quota, configuration, installation, log_sink, gate, kill, approval_request to :"broker";
-grant insert on task_grant, log_key to :"broker";
+grant insert, update on task, lease, quota, configuration, installation, log_sink, gate, kill, approval_request, fallback to :"broker";
+grant insert on task_grant, log_key, kit, kit_entry, kit_code to :"broker";
 grant insert, update, delete on used_evidence, signing_key to :"broker";
 
 -- What is logged stays.

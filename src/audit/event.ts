@@ -183,6 +183,62 @@ export type EventBody =
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
   | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
+  /** An issuer has been away for long enough: what stands in for it is taken. */
+  | {
+      readonly kind: 'fallback.opened';
+      readonly data: {
+        readonly issuer: string;
+        readonly standsFor: string;
+        readonly failingSince: string;
+        readonly detail: string;
+      };
+    }
+  | {
+      readonly kind: 'fallback.closed';
+      readonly data: { readonly issuer: string; readonly standsFor: string; readonly reason: string };
+    }
+  | {
+      readonly kind: 'fallback.used';
+      readonly data: {
+        readonly issuer: string;
+        readonly standsFor: string;
+        readonly request: string;
+        readonly evidence: string;
+      };
+    }
+  /** A kit was made that opens grants without any broker. */
+  | {
+      readonly kind: 'kit.sealed';
+      readonly data: {
+        readonly id: string;
+        readonly threshold: number;
+        readonly holders: readonly string[];
+        readonly grants: readonly string[];
+        readonly expiresAt: string;
+        readonly logKey: string;
+      };
+    }
+  /** An entry of the log of a kit, as its own log has it. */
+  | {
+      readonly kind: 'offline.replayed';
+      readonly data: {
+        readonly kit: string;
+        readonly log: string;
+        readonly index: number;
+        readonly event: Json;
+      };
+    }
+  /** One code opened a kit twice: on two machines, or after its state was put back. */
+  | {
+      readonly kind: 'kit.code-reused';
+      readonly data: {
+        readonly kit: string;
+        readonly code: number;
+        readonly holder: string;
+        readonly log: string;
+        readonly index: number;
+      };
+    }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** How a lease ended, truthfully (invariant 3). */

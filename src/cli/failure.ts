@@ -32,6 +32,7 @@ function problemExit(code: HallpassProblem['code']): number {
     case 'use-nonce':
       return EXIT.unauthenticated;
     case 'not-allowed':
+    case 'fallback-closed':
       return EXIT.notAllowed;
     case 'not-found':
       return EXIT.notFound;

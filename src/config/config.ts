@@ -89,6 +89,8 @@ export interface ConfiguredIssuer {
   readonly name: string;
   readonly kind: AttestorKind;
   readonly settings: unknown;
+  /** Present when it stands in for another issuer while that one is away. */
+  readonly fallback?: { readonly standsFor: string; readonly afterSeconds: number };
 }
 
 /** `kind.open(settings, context)` opens it. The settings may hold secrets. */

@@ -13,6 +13,7 @@ import { auditConfig } from './audit.ts';
 import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
+import { fallbackFaults } from './fallbacks.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
@@ -137,6 +138,7 @@ async function build(
   const withdrawn = readWithdrawn(sections, loading);
   const access = readAccess(sections.access ?? [], world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
+  loading.faults.push(...fallbackFaults(issuers.configured, people));
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
