@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
-import { type Fallback, guarded } from './broker/fallback.ts';
+import { type Fallback, guarded, reachAll } from './broker/fallback.ts';
 import { createKitVerbs } from './broker/kits.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
@@ -286,7 +286,8 @@ function composeIdentity(issuers: Config['issuers'], database: Database, runtime
     if (fallback === undefined) return attestor;
     const primary = plain.get(fallback.standsFor);
     // Without a way to look it stays unknown whether the other is away, and so refused.
-    if (primary?.reach) fallbacks.push({ ...fallback, issuer, reach: primary.reach });
+    if (primary?.reach)
+      fallbacks.push({ ...fallback, issuer, reach: reachAll(primary.reach, fallback.probeUrl, runtime) });
     return guarded(attestor, { ...fallback, issuer }, { database, runtime });
   });
   return { attestors, fallbacks };

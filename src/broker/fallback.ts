@@ -19,6 +19,26 @@ const LOOK_TIMEOUT_MS = 10_000;
 /** Looks that lost to another replica's are made again from what it wrote. */
 const WRITE_ATTEMPTS = 5;
 
+/** Reaches an issuer, and then what must answer besides: anything but an error, within the time of the look. */
+export function reachAll(
+  reach: Fallback['reach'],
+  probeUrl: string | undefined,
+  runtime: Runtime,
+): Fallback['reach'] {
+  if (probeUrl === undefined) return reach;
+  return async (signal) => (await reach(signal)) ?? (await probe(probeUrl, runtime, signal));
+}
+
+async function probe(url: string, runtime: Runtime, signal: AbortSignal): Promise<string | null> {
+  try {
+    const answer = await runtime.fetch(url, { redirect: 'manual', signal });
+    await answer.body?.cancel();
+    return answer.status < 400 ? null : `Cannot reach "${url}": the answer is HTTP ${answer.status}`;
+  } catch {
+    return `Cannot reach "${url}": there is no answer`;
+  }
+}
+
 /** The attestor of an issuer that stands in for another: it takes nothing while that one is not known to be away. */
 export function guarded(
   attestor: Attestor,

@@ -1,6 +1,6 @@
 import type { AccessRule } from '../grants/access.ts';
 import type { Grant, Human } from '../grants/grant.ts';
-import type { AttestorKind } from '../identity/attestor.ts';
+import type { AttestorKind, FallbackTerms } from '../identity/attestor.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
 
@@ -90,7 +90,7 @@ export interface ConfiguredIssuer {
   readonly kind: AttestorKind;
   readonly settings: unknown;
   /** Present when it stands in for another issuer while that one is away. */
-  readonly fallback?: { readonly standsFor: string; readonly afterSeconds: number };
+  readonly fallback?: FallbackTerms;
 }
 
 /** `kind.open(settings, context)` opens it. The settings may hold secrets. */

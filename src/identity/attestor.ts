@@ -178,7 +178,15 @@ export interface IssuerDescription {
   /** Whether its attestors have `reach`. */
   readonly isFetched?: true;
   /** Present when its evidence is refused unless another issuer has been away for so long. */
-  readonly fallback?: { readonly standsFor: string; readonly afterSeconds: number };
+  readonly fallback?: FallbackTerms;
+}
+
+/** When an issuer stands in for another. */
+export interface FallbackTerms {
+  readonly standsFor: string;
+  readonly afterSeconds: number;
+  /** What must answer too, for the other to count as reached. */
+  readonly probeUrl?: string;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { type Fallback, guarded, look } from '../../src/broker/fallback.ts';
+import { type Fallback, guarded, look, reachAll } from '../../src/broker/fallback.ts';
 import { LOOK_EVERY_MS } from '../../src/broker/fallback-state.ts';
 import type { Evidence } from '../../src/identity/attestor.ts';
 import { createKeysAttestor } from '../../src/identity/keys/kind.ts';
@@ -175,4 +175,24 @@ test('fallback: looks at the same time write one event', async () => {
     ]);
   }
   expect((await kinds()).filter((kind) => kind === 'fallback.opened')).toHaveLength(1);
+});
+
+test('fallback: what must answer besides counts like the issuer itself', async () => {
+  const login = await startIssuer({ now: stage.runtime.now });
+  const probed = { ...fallback, reach: reachAll(fallback.reach, `${login.url}/jwks`, stage.runtime) };
+  await lookAgain(2, probed);
+  login.fail('status-500');
+  await lookAgain(LOOKS - 1, probed);
+  expect(reason(await open())).toBe('fallback-closed');
+  await lookAgain(1, probed);
+  expect((await open()).ok).toBe(true);
+  const [told] = (await hallpass.events()).filter(({ kind }) => kind === 'fallback.opened');
+  expect(told?.data).toMatchObject({ detail: expect.stringMatching(/jwks": the answer is HTTP 500/) });
+  login.fail(null);
+  await lookAgain(1, probed);
+  expect(reason(await open())).toBe('fallback-closed');
+  await login.close();
+  await lookAgain(LOOKS, probed);
+  expect((await open()).ok).toBe(true);
+  expect(await probed.reach(new AbortController().signal)).toMatch(/there is no answer/);
 });

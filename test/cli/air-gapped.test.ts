@@ -177,6 +177,8 @@ test('fallback: a broker that serves looks by itself, and people work by their k
   const { newKey, as } = await people(folder, url);
   const staff = await startIssuer();
   onTestFinished(() => staff.close());
+  const login = await startIssuer();
+  onTestFinished(() => login.close());
   const alice = await newKey('alice');
   let [shift, end] = [0, 0];
   // The wait between looks passes at once, and the clock moves on, up to the end.
@@ -198,6 +200,7 @@ test('fallback: a broker that serves looks by itself, and people work by their k
           ...alice,
           fallback_for: 'staff',
           fallback_after_seconds: 60,
+          fallback_probe_url: `${login.url}/jwks`,
           clock_tolerance_seconds: 300,
         },
       },
@@ -224,4 +227,8 @@ test('fallback: a broker that serves looks by itself, and people work by their k
   expect(log.out).toContain('HTTP 500');
   staff.fail(null);
   await waitFor(async () => ((await as('alice')('tasks').ended).code === 0 ? null : true), 'its end');
+  // The provider answers, and nobody can sign in.
+  login.fail('status-500');
+  end = 180_000;
+  await waitFor(async () => ((await as('alice')('tasks').ended).code === 0 ? true : null), 'the fallback');
 });

@@ -271,6 +271,7 @@ test('kit: a code that opens on two machines is found when both have been replay
   expect(await open(kit, { codes: [a, b] })).toMatchObject({ status: 7 });
   // Another machine: it has the kit, and none of the state.
   renameSync(kit.state, `${kit.state}-elsewhere`);
+  network.set({ kind: 'blackhole' });
   expect(await open(kit, { codes: [a, c] })).toMatchObject({ status: 7 });
   expect((await replay(kit)).answer).toMatchObject({ codes_reused: [] });
   renameSync(kit.state, `${kit.state}-second`);

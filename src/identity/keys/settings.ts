@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { err, ok, type Result } from '../../result.ts';
-import type { AttestorKind } from '../attestor.ts';
+import type { AttestorKind, FallbackTerms } from '../attestor.ts';
 import { type Jwk, readKeys } from '../jwt/jwks.ts';
 import {
   CLOCK_TOLERANCE_SECONDS_MAX,
   DEFAULT_CLOCK_TOLERANCE_SECONDS,
   SETTING_LIST_MAX,
 } from '../jwt/limits.ts';
+import { httpUrlFault } from '../jwt/urls.ts';
 
 const name = z.string().min(1).max(2_048);
 
@@ -45,6 +46,12 @@ export const keysSettings = z
       .max(FALLBACK_AFTER_SECONDS_MAX)
       .optional()
       .describe('For how long it must have been out of reach; 600 by default.'),
+    fallback_probe_url: z
+      .url()
+      .optional()
+      .describe(
+        'What must answer too, for that issuer to count as reached: the address at which people sign in.',
+      ),
     clock_tolerance_seconds: z
       .int()
       .min(0)
@@ -56,14 +63,16 @@ export const keysSettings = z
     path: ['jwks'],
     error: 'Write the keys once: as jwks, or as the path of a file in jwks_file',
   })
-  .refine(
-    ({ fallback_for, fallback_after_seconds }) =>
-      fallback_for !== undefined || fallback_after_seconds === undefined,
-    {
-      path: ['fallback_after_seconds'],
-      error: 'Cannot wait for nobody: write the issuer that the keys stand in for as fallback_for',
-    },
-  );
+  .superRefine(({ fallback_for, fallback_after_seconds, fallback_probe_url }, context) => {
+    const report = (key: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [key], message });
+    const nobody = 'Cannot wait for nobody: write the issuer that the keys stand in for as fallback_for';
+    if (fallback_for === undefined && fallback_after_seconds !== undefined)
+      report('fallback_after_seconds', nobody);
+    if (fallback_for === undefined && fallback_probe_url !== undefined) report('fallback_probe_url', nobody);
+    const fault = fallback_probe_url === undefined ? null : httpUrlFault(fallback_probe_url, true);
+    if (fault !== null) report('fallback_probe_url', fault);
+  });
 
 export type KeysConfiguration = z.output<typeof keysSettings>;
 
@@ -76,7 +85,7 @@ export interface KeysSettings {
   readonly expires: string;
   readonly clockToleranceSeconds: number;
   /** Present when they are for when another issuer is away. */
-  readonly fallback?: { readonly standsFor: string; readonly afterSeconds: number };
+  readonly fallback?: FallbackTerms;
 }
 
 /** Joins parsed settings with the text of their file. Pure. */
@@ -88,7 +97,7 @@ export const resolveKeysSettings: AttestorKind<KeysConfiguration, KeysSettings>[
   const keys = publicKeys(configuration.jwks ?? parsed(files.jwks_file ?? ''));
   if (!keys.ok) return err([{ setting, message: keys.error }]);
   const { audience, subjects, owner, expires, clock_tolerance_seconds } = configuration;
-  const { fallback_for, fallback_after_seconds } = configuration;
+  const { fallback_for, fallback_after_seconds, fallback_probe_url } = configuration;
   return ok({
     audience,
     subjects,
@@ -100,6 +109,7 @@ export const resolveKeysSettings: AttestorKind<KeysConfiguration, KeysSettings>[
       fallback: {
         standsFor: fallback_for,
         afterSeconds: fallback_after_seconds ?? DEFAULT_FALLBACK_AFTER_SECONDS,
+        ...(fallback_probe_url !== undefined && { probeUrl: fallback_probe_url }),
       },
     }),
   });
