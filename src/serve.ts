@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { createVerbs } from './broker/create-verbs.ts';
-import { type Fallback, guarded, reachAll } from './broker/fallback.ts';
+import { type Fallback, withFallbacks } from './broker/fallback.ts';
 import { createKitVerbs } from './broker/kits.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver } from './broker/metrics.ts';
@@ -252,7 +252,13 @@ async function composeBroker(
       ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
     });
   }
-  const { attestors, fallbacks } = composeIdentity(config.issuers, database, runtime);
+  const { attestors, fallbacks } = withFallbacks(
+    [...config.issuers].map(([name, { kind, settings, fallback }]) => ({
+      attestor: kind.create(name, settings, runtime),
+      fallback,
+    })),
+    { database, runtime },
+  );
   const broker: Broker = {
     runtime,
     database,
@@ -273,24 +279,6 @@ async function composeBroker(
     wakeReaper,
   };
   return { broker, fallbacks };
-}
-
-/** The attestors, those that stand in for others guarded, and what has to be looked at for these. */
-function composeIdentity(issuers: Config['issuers'], database: Database, runtime: Runtime) {
-  const plain = new Map(
-    [...issuers].map(([name, { kind, settings }]) => [name, kind.create(name, settings, runtime)]),
-  );
-  const fallbacks: Fallback[] = [];
-  const attestors = [...plain].map(([issuer, attestor]) => {
-    const fallback = issuers.get(issuer)?.fallback;
-    if (fallback === undefined) return attestor;
-    const primary = plain.get(fallback.standsFor);
-    // Without a way to look it stays unknown whether the other is away, and so refused.
-    if (primary?.reach)
-      fallbacks.push({ ...fallback, issuer, reach: reachAll(primary.reach, fallback.probeUrl, runtime) });
-    return guarded(attestor, { ...fallback, issuer }, { database, runtime });
-  });
-  return { attestors, fallbacks };
 }
 
 function limitedGrants({ grants }: Config): string[] {

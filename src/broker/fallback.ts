@@ -1,5 +1,5 @@
 import type { NewEvent } from '../audit/event.ts';
-import type { Attestor, Principal } from '../identity/attestor.ts';
+import type { Attestor, FallbackTerms, Principal } from '../identity/attestor.ts';
 import { err, ok } from '../result.ts';
 import { type Runtime, withDeadline } from '../runtime.ts';
 import type { Database } from '../store/database.ts';
@@ -56,6 +56,24 @@ export function guarded(
       return ok({ ...principal, proof: { ...proof, standsFor: rule.standsFor } });
     },
   };
+}
+
+/** All attestors, those that stand in for others guarded, and what has to be looked at for these. */
+export function withFallbacks(
+  issuers: readonly { readonly attestor: Attestor; readonly fallback: FallbackTerms | undefined }[],
+  outside: { readonly database: Database; readonly runtime: Runtime },
+): { readonly attestors: readonly Attestor[]; readonly fallbacks: readonly Fallback[] } {
+  const fallbacks: Fallback[] = [];
+  const attestors = issuers.map(({ attestor, fallback }) => {
+    if (fallback === undefined) return attestor;
+    const rule = { ...fallback, issuer: attestor.issuer };
+    const primary = issuers.find((one) => one.attestor.issuer === fallback.standsFor)?.attestor;
+    // Without a way to look it stays unknown whether the other is away, and so refused.
+    if (primary?.reach)
+      fallbacks.push({ ...rule, reach: reachAll(primary.reach, fallback.probeUrl, outside.runtime) });
+    return guarded(attestor, rule, outside);
+  });
+  return { attestors, fallbacks };
 }
 
 /** Looks once whether the other issuer can be reached, and writes down what that means. */
