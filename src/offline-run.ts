@@ -51,7 +51,7 @@ export async function openCommand(
     await abandonTasks(within);
     say(io, `OFFLINE: all that is done now is kept in ${placeOf(header)}, for "hallpass kit replay"`);
     const { url } = within.broker;
-    const inside: Io = { ...io, runtime: { ...io.runtime, fetch: askOf(within) } };
+    const inside: Io = { ...io, openFetch: () => askOf(within) };
     const plain = { ...options, url, insecureHttp: true } as const;
     const status = await exec(inside, plain, command, async () => token);
     await untilEnded(io, within);

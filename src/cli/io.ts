@@ -1,5 +1,5 @@
-import type { Fetch } from '../client/transport.ts';
 import { Writable } from 'node:stream';
+import type { Fetch } from '../client/transport.ts';
 import { type Runtime, systemRuntime } from '../runtime.ts';
 import { openFetch } from './fetch.ts';
 

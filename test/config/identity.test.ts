@@ -109,6 +109,8 @@ it('loadConfig: an issuer of client certificates is warned of where the listener
   expect(await warned('')).toEqual([warning]);
   expect(await warned(tls(''))).toEqual([warning]);
   expect(await warned(tls(', client_certificates: request'))).toEqual([]);
+});
+
 it('loadConfig: who stands in for an issuer is somebody whom that issuer knows too (20)', async () => {
   const signer = await startIssuer();
   const jwks = JSON.stringify(signer.jwks());
