@@ -40,7 +40,7 @@ const { metafile } = await build({
   external: Object.keys(dependencies).filter((name) => !INSIDE.includes(name)),
   // What is inside and speaks CommonJS asks for Node's modules by require.
   banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
   },
   define: { HALLPASS_VERSION: JSON.stringify(version) },
   metafile: true,

@@ -20,8 +20,8 @@ grant select on all tables in schema public to :"broker";
 
 -- What lives changes.
 grant insert, update on task, lease, quota, configuration, installation, log_sink, target_watch, gate, kill,
-  approval_request, break_glass_review to :"broker";
-grant insert on task_grant, log_key to :"broker";
+  approval_request, break_glass_review, fallback to :"broker";
+grant insert on task_grant, log_key, kit, kit_entry, kit_code to :"broker";
 grant insert, update, delete on used_evidence, signing_key to :"broker";
 
 -- What is logged stays.

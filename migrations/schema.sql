@@ -127,6 +127,18 @@ CREATE TABLE public.configuration (
     CONSTRAINT configuration_singleton_check CHECK (singleton)
 );
 
+CREATE TABLE public.fallback (
+    issuer text NOT NULL,
+    version integer NOT NULL,
+    stands_for text NOT NULL,
+    state text NOT NULL,
+    reached_at timestamp with time zone,
+    failing_since timestamp with time zone,
+    looked_at timestamp with time zone NOT NULL,
+    CONSTRAINT fallback_check CHECK (((state = 'closed'::text) OR (failing_since IS NOT NULL))),
+    CONSTRAINT fallback_state_check CHECK ((state = ANY (ARRAY['closed'::text, 'open'::text])))
+);
+
 CREATE TABLE public.gate (
     singleton boolean DEFAULT true NOT NULL,
     blocks jsonb NOT NULL,
@@ -161,6 +173,31 @@ CREATE TABLE public.kill (
     lift_reason text,
     CONSTRAINT kill_check CHECK (((lifted_at IS NULL) = (lifted_by IS NULL))),
     CONSTRAINT kill_check1 CHECK (((subject IS NULL) OR (issuer IS NOT NULL)))
+);
+
+CREATE TABLE public.kit (
+    id text NOT NULL COLLATE pg_catalog."C",
+    sealed_at timestamp with time zone NOT NULL,
+    sealed_by jsonb NOT NULL,
+    log_key text NOT NULL,
+    threshold integer NOT NULL,
+    holders jsonb NOT NULL,
+    grants jsonb NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.kit_code (
+    kit_id text NOT NULL COLLATE pg_catalog."C",
+    code integer NOT NULL,
+    log text NOT NULL COLLATE pg_catalog."C",
+    index integer NOT NULL
+);
+
+CREATE TABLE public.kit_entry (
+    kit_id text NOT NULL COLLATE pg_catalog."C",
+    log text NOT NULL COLLATE pg_catalog."C",
+    index integer NOT NULL,
+    digest text NOT NULL
 );
 
 CREATE TABLE public.lease (
@@ -345,6 +382,9 @@ ALTER TABLE ONLY public.break_glass_review
 ALTER TABLE ONLY public.configuration
     ADD CONSTRAINT configuration_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY public.fallback
+    ADD CONSTRAINT fallback_pkey PRIMARY KEY (issuer);
+
 ALTER TABLE ONLY public.gate
     ADD CONSTRAINT gate_pkey PRIMARY KEY (singleton);
 
@@ -353,6 +393,15 @@ ALTER TABLE ONLY public.installation
 
 ALTER TABLE ONLY public.kill
     ADD CONSTRAINT kill_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.kit_code
+    ADD CONSTRAINT kit_code_pkey PRIMARY KEY (kit_id, code);
+
+ALTER TABLE ONLY public.kit_entry
+    ADD CONSTRAINT kit_entry_pkey PRIMARY KEY (kit_id, log, index);
+
+ALTER TABLE ONLY public.kit
+    ADD CONSTRAINT kit_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (id);

@@ -20,12 +20,21 @@ async function run(): Promise<number> {
     import('./cli/io.ts'),
     import('./cli/program.ts'),
   ]);
+  const io = processIo();
   return runProgram(args, {
-    io: processIo(),
+    io,
     version,
     serve: async (options) => (await import('./serve.ts')).serveCommand(options.config, version),
     archive: async (options) => (await import('./archive.ts')).archiveCommand(options),
     rewrap: async (options) => (await import('./rewrap.ts')).rewrapCommand(options),
+    kit: {
+      seal: async (options) => (await import('./offline-seal.ts')).sealCommand(io, options),
+      open: async (options, file, command) =>
+        (await import('./offline-run.ts')).openCommand(io, options, file, command, version),
+      check: async (file, json) => (await import('./offline-run.ts')).checkCommand(io, file, json),
+      finish: async (file) => (await import('./offline-run.ts')).finishCommand(io, file, version),
+      replay: async (options, file) => (await import('./offline-replay.ts')).replayCommand(io, options, file),
+    },
     check: async (options) => (await import('./check.ts')).checkCommand(options),
   });
 }

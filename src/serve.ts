@@ -5,6 +5,8 @@ import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
 import { logConfiguration } from './broker/configuration.ts';
 import { createVerbs } from './broker/create-verbs.ts';
+import { type Fallback, withFallbacks } from './broker/fallback.ts';
+import { createKitVerbs } from './broker/kits.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver, watchLog } from './broker/metrics.ts';
 import { createNonces } from './broker/nonce.ts';
@@ -15,7 +17,7 @@ import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
 import { createSink } from './export/create.ts';
 import { createExporter, watchSinks } from './export/exporter.ts';
-import { createApp } from './http/app.ts';
+import { type App, createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
 import { type RunningServer, startServer } from './http/server.ts';
@@ -23,6 +25,7 @@ import { composeIssuer } from './issuer/compose.ts';
 import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { sha256 } from './json.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
+import { runFallbacks } from './reaper/fallbacks.ts';
 import { runObservers } from './reaper/observe.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
@@ -64,6 +67,14 @@ export interface RunningBroker {
   stop(): Promise<void>;
 }
 
+/** A broker that runs and has no border to the network yet. */
+export interface BrokerWithin {
+  readonly broker: Broker;
+  readonly app: App;
+  /** Finishes the endings that it began, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
 /** Builds what is concrete, recovers what an earlier process left, and then serves. */
 export async function startBroker(
   config: Config,
@@ -71,26 +82,52 @@ export async function startBroker(
   log: Logger,
   version: string,
 ): Promise<RunningBroker> {
+  const within = await runBroker(config, runtime, log, version);
+  try {
+    const server = await listen(within.app, config, runtime);
+    const { url } = server.address;
+    log.info({ url, store: within.broker.database.kind, grants: config.grants.size }, 'serving');
+    return {
+      url,
+      async stop() {
+        const cut = await server.stop(STOP_GRACE_MS);
+        if (cut > 0) log.warn({ requests: cut }, 'requests were cut; their leases end by themselves');
+        await within.stop();
+      },
+    };
+  } catch (error) {
+    await within.stop();
+    throw error;
+  }
+}
+
+/** The same, without serving: whoever runs it in his own process asks its app. */
+export async function runBroker(
+  config: Config,
+  runtime: Runtime,
+  log: Logger,
+  version: string,
+): Promise<BrokerWithin> {
   const database = await openDatabase({
     url: config.database?.url ?? null,
     directory: config.broker.stateDirectory,
   });
   try {
     await migrate(database, MIGRATIONS);
-    return await startOver(database, config, runtime, log, version);
+    return await runOver(database, config, runtime, log, version);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-async function startOver(
+async function runOver(
   database: Database,
   config: Config,
   runtime: Runtime,
   log: Logger,
   version: string,
-): Promise<RunningBroker> {
+): Promise<BrokerWithin> {
   await refuseForgottenTargets(database, config);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -99,7 +136,9 @@ async function startOver(
   let wakeReaper = () => {};
   const { url, stateDirectory } = config.broker;
   const issuer = await composeIssuer(config.keys, { url, stateDirectory, database, runtime, log });
-  const broker = await composeBroker(database, config, runtime, log, registry, issuer, () => wakeReaper());
+  const { broker, fallbacks } = await composeBroker(database, config, runtime, log, registry, issuer, () =>
+    wakeReaper(),
+  );
   const reaper = createReaper(broker);
   wakeReaper = reaper.wake;
   await broker.committer.commit({
@@ -129,18 +168,16 @@ async function startOver(
     runSweeps(broker, stopping.signal),
     runWatch(broker, stopping.signal),
     runObservers(broker, stopping.signal),
+    runFallbacks(broker, fallbacks, stopping.signal),
     sequencer?.run(stopping.signal),
     ...runExports(broker, config, registry, stopping.signal),
     runWitnessing(broker, config, sequencer, stopping.signal),
     issuer?.run(stopping.signal),
   ];
-  const server = await listen(broker, issuer, sequencer, config, registry, version, stopping.signal);
-  log.info({ url: server.address.url, store: database.kind, grants: config.grants.size }, 'serving');
   return {
-    url: server.address.url,
+    broker,
+    app: border(broker, issuer, sequencer, config, registry, version, stopping.signal),
     async stop() {
-      const cut = await server.stop(STOP_GRACE_MS);
-      if (cut > 0) log.warn({ requests: cut }, 'requests were cut; their leases end by themselves');
       stopping.abort();
       await Promise.all(loops);
       await sequencer?.drain();
@@ -206,7 +243,7 @@ async function composeBroker(
   registry: Registry,
   issuer: Issuer | null,
   wakeReaper: () => void,
-): Promise<Broker> {
+): Promise<{ readonly broker: Broker; readonly fallbacks: readonly Fallback[] }> {
   const limits = brokerLimits(config);
   const mark = `hp_${await installationMark(database, runtime)}_`;
   await ensureQuotas(database, limitedGrants(config), runtime.now());
@@ -221,11 +258,18 @@ async function composeBroker(
       coverage: null,
     });
   }
-  return {
+  const { attestors, fallbacks } = withFallbacks(
+    [...config.issuers].map(([name, { kind, settings, fallback }]) => ({
+      attestor: kind.create(name, settings, runtime),
+      fallback,
+    })),
+    { database, runtime },
+  );
+  const broker: Broker = {
     runtime,
     database,
     committer: createCommitter(database, runtime),
-    attestors: [...config.issuers].map(([name, { kind, settings }]) => kind.create(name, settings, runtime)),
+    attestors,
     grants: config.grants,
     withdrawn: config.withdrawn,
     targets,
@@ -241,6 +285,7 @@ async function composeBroker(
     observe: prometheusObserver(registry),
     wakeReaper,
   };
+  return { broker, fallbacks };
 }
 
 function trailsOf({ audit }: Config): ReadonlyMap<string, Trail> {
@@ -289,7 +334,7 @@ function rate(perSecond: number): Rate {
   return { perSecond, burst: perSecond * 5 };
 }
 
-async function listen(
+function border(
   broker: Broker,
   issuer: Issuer | null,
   sequencer: Sequencer | null,
@@ -297,9 +342,9 @@ async function listen(
   registry: Registry,
   version: string,
   stopping: AbortSignal,
-): Promise<RunningServer> {
+): App {
   const { runtime, log } = broker;
-  const app = createApp({
+  return createApp({
     verbs: createVerbs(broker),
     runtime,
     limits: httpLimits(config),
@@ -309,8 +354,12 @@ async function listen(
     ready: () => readiness(broker, sequencer, stopping),
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
+    kits: createKitVerbs(broker),
     ...(issuer === null ? {} : { issuer }),
   });
+}
+
+function listen(app: App, config: Config, runtime: Runtime): Promise<RunningServer> {
   return startServer({
     app,
     listen: config.broker.listen,

@@ -260,6 +260,62 @@ export type EventBody =
     }
   | { readonly kind: 'review.due'; readonly data: ReviewData }
   | { readonly kind: 'review.closed'; readonly data: ReviewData & { readonly finding: string } }
+  /** An issuer has been away for long enough: what stands in for it is taken. */
+  | {
+      readonly kind: 'fallback.opened';
+      readonly data: {
+        readonly issuer: string;
+        readonly standsFor: string;
+        readonly failingSince: string;
+        readonly detail: string;
+      };
+    }
+  | {
+      readonly kind: 'fallback.closed';
+      readonly data: { readonly issuer: string; readonly standsFor: string; readonly reason: string };
+    }
+  | {
+      readonly kind: 'fallback.used';
+      readonly data: {
+        readonly issuer: string;
+        readonly standsFor: string;
+        readonly request: string;
+        readonly evidence: string;
+      };
+    }
+  /** A kit was made that opens grants without any broker. */
+  | {
+      readonly kind: 'kit.sealed';
+      readonly data: {
+        readonly id: string;
+        readonly threshold: number;
+        readonly holders: readonly string[];
+        readonly grants: readonly string[];
+        readonly expiresAt: string;
+        readonly logKey: string;
+      };
+    }
+  /** An entry of the log of a kit, as its own log has it. */
+  | {
+      readonly kind: 'offline.replayed';
+      readonly data: {
+        readonly kit: string;
+        readonly log: string;
+        readonly index: number;
+        readonly event: Json;
+      };
+    }
+  /** One code opened a kit twice: on two machines, or after its state was put back. */
+  | {
+      readonly kind: 'kit.code-reused';
+      readonly data: {
+        readonly kit: string;
+        readonly code: number;
+        readonly holder: string;
+        readonly log: string;
+        readonly index: number;
+      };
+    }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */

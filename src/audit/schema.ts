@@ -290,6 +290,54 @@ export const EVENTS: {
     meaning: 'Somebody else closed the review of a use of break-glass, with what he found',
     data: z.strictObject({ ...review, finding: z.string() }),
   },
+  'fallback.opened': {
+    meaning: 'An issuer has been out of reach for long enough: what stands in for it is taken',
+    data: z.strictObject({
+      issuer: z.string(),
+      standsFor: z.string(),
+      failingSince: instant,
+      detail: z.string(),
+    }),
+  },
+  'fallback.closed': {
+    meaning: 'What stands in for an issuer is refused again, and why',
+    data: z.strictObject({ issuer: z.string(), standsFor: z.string(), reason: z.string() }),
+  },
+  'fallback.used': {
+    meaning: 'Somebody was let in by what stands in for an issuer that is away',
+    data: z.strictObject({
+      issuer: z.string(),
+      standsFor: z.string(),
+      request: z.string(),
+      evidence: z.string(),
+    }),
+  },
+  'kit.sealed': {
+    meaning: 'A kit was made that opens grants while no broker can be reached',
+    data: z.strictObject({
+      id: z.string(),
+      threshold: z.int(),
+      holders: names,
+      grants: names,
+      expiresAt: instant,
+      logKey: z.string(),
+    }),
+  },
+  'offline.replayed': {
+    meaning: 'What a kit did while no broker could be reached: an entry of its own log, whole',
+    data: z.strictObject({ kit: z.string(), log: z.string(), index: z.int(), event: json }),
+  },
+  'kit.code-reused': {
+    meaning:
+      'A single-use code opened a kit a second time, on another machine or after its state was put back',
+    data: z.strictObject({
+      kit: z.string(),
+      code: z.int(),
+      holder: z.string(),
+      log: z.string(),
+      index: z.int(),
+    }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),

@@ -8,6 +8,7 @@ import { ID_PATTERN, newId, type Runtime, withDeadline } from '../runtime.ts';
 import { readTaskAndLeases, type TaskAndLeases } from '../store/tasks.ts';
 import type { Broker } from './broker.ts';
 import { actedFor, withStatedActors } from './delegation.ts';
+import { tellFallback } from './fallback.ts';
 import { BEARER, boundBy, confirm, possessionOf } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
@@ -40,7 +41,7 @@ export async function identify(
     return identifyTask(broker, evidence.token, request, presented);
   }
   const attested = await attestAny(broker, evidence);
-  if (!attested.ok) return unauthenticated(broker, evidence, request, attested.error);
+  if (!attested.ok) return refuse(broker, null, {}, request, attested.error, evidenceHash(evidence));
   const principal = attested.value;
   const caller: Caller = { kind: 'principal', principal, roles: rolesOf(broker.access, principal) };
   const bound = boundBy(principal.claims);
@@ -53,21 +54,26 @@ export async function identify(
   if (!possession.ok) return refuse(broker, caller, {}, request, possession.error);
   const confirmed = confirm(bound.value, presented, possession.value);
   if (!confirmed.ok) return refuse(broker, caller, {}, request, confirmed.error);
+  await tellFallback(broker, principal, request);
   return ok({ ...caller, possession: possession.value });
 }
 
+type NotProven = Extract<Refusal, { readonly reason: 'unauthenticated' | 'fallback-closed' }>;
+
 /** The principal that the first attestor to know the evidence vouches for, or why there is none, for the log. */
-async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Principal, string>> {
+async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Principal, NotProven>> {
+  const no = (detail: string): Result<never, NotProven> => err({ reason: 'unauthenticated', detail });
   for (const attestor of broker.attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
     if (answer.ok && !isStorable(answer.value as unknown as Json))
-      return err(`${answer.value.issuer}: malformed: a claim has NUL or half a surrogate pair in it`);
+      return no(`${answer.value.issuer}: malformed: a claim has NUL or half a surrogate pair in it`);
     if (answer.ok) return answer;
     const { reason, detail, issuer } = answer.error;
-    return err(`${issuer ?? attestor.issuer}: ${reason}: ${detail}`);
+    const said = `${issuer ?? attestor.issuer}: ${reason}: ${detail}`;
+    return reason === 'fallback-closed' ? err({ reason, detail: said }) : no(said);
   }
-  return err('unknown-issuer: no configured issuer vouches for this evidence');
+  return no('unknown-issuer: no configured issuer vouches for this evidence');
 }
 
 /**
@@ -80,12 +86,13 @@ export async function identifyActor(
   evidence: Evidence,
 ): Promise<Result<Caller & { readonly kind: 'principal' }, string>> {
   const actor = await attestAny(broker, evidence);
-  if (!actor.ok) return err(`actor: ${actor.error}`);
+  if (!actor.ok) return err(`actor: ${actor.error.detail}`);
   // Nothing in a request can confirm a second token that is bound to a key.
   if (actor.value.claims.cnf !== undefined)
     return err('actor: the token is bound to a key, which is not proven here');
   const principal = actedFor(caller.principal, actor.value);
   if (!principal.ok) return err(`actor: ${principal.error}`);
+  await tellFallback(broker, actor.value, 'act');
   return ok({ ...caller, principal: principal.value, roles: rolesOf(broker.access, principal.value) });
 }
 

@@ -178,6 +178,7 @@ export function evidenceOf(caller: Caller, usedFor: string): Pick<Unit, 'evidenc
   const { principal, possession } = caller;
   const uses = [
     principal.proof.singleUse,
+    ...(principal.proof.singleUses ?? []),
     ...(principal.actors ?? []).map((actor) => actor.proof?.singleUse),
     possession?.singleUse,
   ];

@@ -123,7 +123,12 @@ async function receipts(broker: Broker, caller: Caller, leaseId: string): Answer
   return ok(made);
 }
 
-async function inclusionPath(broker: Broker, index: number, size: number): Promise<Uint8Array[]> {
+/** The hashes that prove an entry to be in the tree of a size. */
+export async function inclusionPath(
+  broker: Pick<Broker, 'database'>,
+  index: number,
+  size: number,
+): Promise<Uint8Array[]> {
   const ranges = inclusionRanges(index, size);
   const tiles = await readTiles(broker.database, tilesFor(ranges, size));
   const stored = new Map(tiles.map(({ level, n, hashes }) => [`${level}/${n}`, hashes]));

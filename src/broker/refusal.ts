@@ -7,6 +7,8 @@ import type { RequestView } from './verbs.ts';
 export type Refusal =
   /** Evidence was missing or bad. */
   | { readonly reason: 'unauthenticated'; readonly detail: string }
+  /** Evidence is good, of an issuer that stands in for another, which is not known to be away. The caller may know. */
+  | { readonly reason: 'fallback-closed'; readonly detail: string }
   /**
    * The token is bound to a key or a certificate, and what should prove that the caller holds it is missing or bad.
    * With a nonce: nothing is wrong but its time, and a proof with this nonce would do.

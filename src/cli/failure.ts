@@ -33,6 +33,7 @@ function problemExit(code: HallpassProblem['code']): number {
       return EXIT.unauthenticated;
     case 'not-allowed':
     case 'review-overdue':
+    case 'fallback-closed':
       return EXIT.notAllowed;
     case 'not-found':
       return EXIT.notFound;

@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import type { Fetch } from '../client/transport.ts';
 import { type Runtime, systemRuntime } from '../runtime.ts';
 import { openFetch } from './fetch.ts';
@@ -15,6 +16,8 @@ export interface Io {
   /** Whether a person watches what goes beside the output. */
   readonly stderrIsTty?: boolean;
   cwd(): string;
+  /** A line for each prompt, which the terminal does not show; fewer when the input ends. */
+  secrets(prompts: readonly string[]): Promise<string[]>;
   /** All of standard input. */
   input(): Promise<string>;
   /** Calls `handler` instead of dying; the answer undoes it. */
@@ -34,6 +37,7 @@ export function processIo(): Io {
     stdinIsTty: process.stdin.isTTY === true,
     stderrIsTty: process.stderr.isTTY === true,
     cwd: () => process.cwd(),
+    secrets: (prompts) => readSecrets(prompts),
     async input() {
       let text = '';
       for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
@@ -48,6 +52,27 @@ export function processIo(): Io {
       return () => void process.off('exit', handler);
     },
   };
+}
+
+async function readSecrets(prompts: readonly string[]): Promise<string[]> {
+  const { createInterface } = await import('node:readline');
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = process.stdin.isTTY === true;
+  const reader = createInterface({ input: process.stdin, output: silent, terminal, historySize: 0 });
+  const lines = reader[Symbol.asyncIterator]();
+  const given: string[] = [];
+  try {
+    for (const prompt of prompts) {
+      if (terminal) write(process.stderr, prompt);
+      const line = await lines.next();
+      if (terminal) write(process.stderr, '\n');
+      if (line.done) break;
+      given.push(line.value.trim());
+    }
+    return given;
+  } finally {
+    reader.close();
+  }
 }
 
 /** A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back. */

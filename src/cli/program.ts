@@ -4,6 +4,7 @@ import { addDelivering } from './delivery-lines.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { addIdentity } from './identity-lines.ts';
 import type { Io } from './io.ts';
+import { addKits, type KitParts } from './kit-lines.ts';
 
 /** What the composition root puts behind the two commands that are a broker themselves. Each answers the exit code. */
 export interface ProgramParts {
@@ -16,6 +17,7 @@ export interface ProgramParts {
     readonly folder: string;
   }): Promise<number>;
   rewrap?(options: { readonly config: string }): Promise<number>;
+  kit?: KitParts;
   check(options: {
     readonly config: string;
     readonly json: boolean;
@@ -91,6 +93,7 @@ function addBroker(program: Command, parts: ProgramParts, action: Action): void 
         parts.check({ config, json: json ?? false, live: live ?? false }),
       ),
     );
+  if (parts.kit !== undefined) addKits(program, parts.kit, action);
   const { archive, rewrap } = parts;
   if (rewrap !== undefined)
     program

@@ -10,12 +10,15 @@ import type {
   Kill,
   KillProgress,
   KillRequest,
+  KitResponse,
   Lease,
   LeasePage,
   LeasesQuery,
   OpenTaskRequest,
   OpenTaskResponse,
   Receipts,
+  RegisterKitRequest,
+  ReplayKitResponse,
   Review,
   TaskGrant,
   TaskPage,
@@ -84,6 +87,9 @@ export interface Client {
   explain(request: ExplainRequest): Promise<Explanation>;
   createTaskGrant(request: CreateTaskGrantRequest): Promise<TaskGrant>;
   readTaskGrant(id: string): Promise<TaskGrant>;
+  registerKit(request: RegisterKitRequest): Promise<KitResponse['kit']>;
+  /** Entries of a kit's log, each with its proof. Sending them again changes nothing. */
+  replayKit(id: string, proofs: readonly string[]): Promise<ReplayKitResponse>;
   audit(query?: AuditQuery): Promise<AuditPage>;
   /** Proofs of what the log says of a lease. Empty until it is sequenced: within a second. */
   receipts(leaseId: string): Promise<Receipts['receipts']>;
@@ -158,6 +164,8 @@ export function createClient(options: ClientOptions): Client {
       (await post<{ task_grant: TaskGrant }>('/v1/task-grants', request, 'refused')).task_grant,
     readTaskGrant: async (id) =>
       (await get<{ task_grant: TaskGrant }>(`/v1/task-grants/${at(id)}`)).task_grant,
+    registerKit: async (request) => (await post<KitResponse>('/v1/kits', request, 'refused')).kit,
+    replayKit: (id, proofs) => post(`/v1/kits/${at(id)}/entries`, { proofs }, 'always'),
     audit: (query) => get('/v1/audit', query),
     receipts: async (id) => (await get<Receipts>(`/v1/leases/${at(id)}/receipt`)).receipts,
   };

@@ -1,6 +1,6 @@
 import type { AccessRule } from '../grants/access.ts';
 import type { Grant, Human, PrincipalMatcher } from '../grants/grant.ts';
-import type { AttestorKind } from '../identity/attestor.ts';
+import type { AttestorKind, FallbackTerms } from '../identity/attestor.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
 
@@ -100,6 +100,8 @@ export interface ConfiguredIssuer {
   readonly name: string;
   readonly kind: AttestorKind;
   readonly settings: unknown;
+  /** Present when it stands in for another issuer while that one is away. */
+  readonly fallback?: FallbackTerms;
 }
 
 /** `kind.open(settings, context)` opens it. The settings may hold secrets. */

@@ -65,7 +65,12 @@ export async function loadIssuers(
       loading.warnings.push({ path, message });
     }
     for (const message of described.exceptions ?? []) loading.warnings.push({ path, message });
-    loaded.configured.set(name, { name, kind, settings: resolved.value });
+    loaded.configured.set(name, {
+      name,
+      kind,
+      settings: resolved.value,
+      ...(described.fallback && { fallback: described.fallback }),
+    });
     const digests = Object.entries(files).map(([setting, text]) => [setting, sha256(text)]);
     loaded.shown[name] = { entry: expanded.shown, files: Object.fromEntries(digests) };
   }

@@ -14,6 +14,7 @@ import { auditConfig } from './audit.ts';
 import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
 import type { Config, ConfiguredTarget, Kinds } from './config.ts';
 import { type Environment, environmentFaults, overrides } from './environment.ts';
+import { fallbackFaults } from './fallbacks.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
@@ -143,6 +144,7 @@ async function build(
   const audit = auditConfig(sections.audit, world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
   refuseUnnamed(grants, people, loading);
+  loading.faults.push(...fallbackFaults(issuers.configured, people));
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));

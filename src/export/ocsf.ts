@@ -41,6 +41,12 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'breakglass.opened': [3003, 1, 5], // Authorize Session: Assign Privileges, critical
   'review.due': [6003, 99, 4],
   'review.closed': [6003, 3, 2],
+  'fallback.opened': [6003, 99, 4],
+  'fallback.closed': [6003, 99, 2],
+  'fallback.used': [3002, 1, 4], // Authentication: Logon
+  'kit.sealed': [6003, 1, 3],
+  'offline.replayed': [6003, 99, 4],
+  'kit.code-reused': [3002, 99, 5],
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 

@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
+import type { KitVerbs } from '../broker/kits.ts';
 import type { LogVerbs } from '../broker/log.ts';
 import type { Verbs } from '../broker/verbs.ts';
 import type { Runtime } from '../runtime.ts';
@@ -11,6 +12,7 @@ import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
 import { addIssuerRoutes, type PublishedIssuer } from './routes/issuer.ts';
 import { addKillRoutes } from './routes/kills.ts';
+import { addKitRoutes } from './routes/kits.ts';
 import { addLeaseRoutes } from './routes/leases.ts';
 import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
@@ -34,6 +36,8 @@ export interface AppOptions {
   readonly version: string;
   /** The log as other people's tools read it; without it those routes are not there. */
   readonly transparency?: LogVerbs;
+  /** What came of kits that were opened without a broker; without it those routes are not there. */
+  readonly kits?: KitVerbs;
   /** The broker as an issuer, where it has signing keys. */
   readonly issuer?: PublishedIssuer;
 }
@@ -51,6 +55,7 @@ export function createApp({
   ready,
   version,
   transparency,
+  kits,
   issuer,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
@@ -77,6 +82,7 @@ export function createApp({
   addAuditRoutes(border);
   addTrailRoutes(border);
   if (transparency !== undefined) addLogRoutes(border, transparency);
+  if (kits !== undefined) addKitRoutes(border, kits);
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);

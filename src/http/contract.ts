@@ -367,6 +367,52 @@ export const taskGrant = z
   })
   .meta({ id: 'TaskGrant' });
 
+const holders = z.array(z.string().min(1).max(200)).min(2).max(20);
+
+export const registerKitRequest = z
+  .strictObject({
+    id,
+    log_key: z
+      .string()
+      .regex(/^[A-Za-z0-9+/]{43}=$/)
+      .meta({ description: "The Ed25519 key that signs the kit's own log, base64" }),
+    threshold: z.int().min(2).max(20),
+    holders: holders.meta({ description: 'Whose the codes are, in their order' }),
+    grants: z.array(name).min(1).max(50),
+    expires_at: instant,
+  })
+  .meta({ id: 'RegisterKitRequest' });
+
+export const kitResponse = z
+  .object({
+    kit: z.object({
+      id,
+      sealed_at: instant,
+      sealed_by: identity,
+      threshold: z.int(),
+      holders: z.array(z.string()),
+      grants: z.array(z.string()),
+      expires_at: instant,
+    }),
+  })
+  .meta({ id: 'KitResponse' });
+
+export const replayKitRequest = z
+  .strictObject({
+    proofs: z.array(z.string().min(1).max(65_536)).min(1).max(100).meta({
+      description: "Entries of the kit's log, each as a C2SP tlog-proof with the entry as extra data",
+    }),
+  })
+  .meta({ id: 'ReplayKitRequest' });
+
+export const replayKitResponse = z
+  .object({
+    replayed: z.int().meta({ description: 'Entries that are in the log from now on' }),
+    known: z.int().meta({ description: 'Entries that were in it before' }),
+    codes_reused: z.array(z.object({ code: z.int(), holder: z.string() })),
+  })
+  .meta({ id: 'ReplayKitResponse' });
+
 export const taskGrantResponse = z.object({ task_grant: taskGrant }).meta({ id: 'TaskGrantResponse' });
 
 export const approvalRequest = z
@@ -583,6 +629,7 @@ export const readiness = z
 export const problemCodes = [
   'invalid-request',
   'unauthenticated',
+  'fallback-closed',
   'invalid-proof',
   'use-nonce',
   'not-allowed',
@@ -651,5 +698,8 @@ export type Receipts = z.infer<typeof receipts>;
 export type TasksQuery = z.infer<typeof listTasksQuery>;
 export type LeasesQuery = z.infer<typeof listLeasesQuery>;
 export type AuditQuery = z.infer<typeof auditQuery>;
+export type RegisterKitRequest = z.infer<typeof registerKitRequest>;
+export type KitResponse = z.infer<typeof kitResponse>;
+export type ReplayKitResponse = z.infer<typeof replayKitResponse>;
 export type Problem = z.infer<typeof problem>;
 export type ProblemCode = (typeof problemCodes)[number];

@@ -10,7 +10,7 @@ import type {
 import type { Cut } from '../grants/grant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
-import type { KillRow, LeaseRow, LeaseUse, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
+import type { KillRow, KitRow, LeaseRow, LeaseUse, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
 
 function instant(ms: number): string {
@@ -288,4 +288,16 @@ function mutable(value: Json): contract.Lease['evidence'] {
 
 function mutableRecord(value: Readonly<Record<string, Json>>): contract.Task['parameters'] {
   return value as contract.Task['parameters'];
+}
+
+export function kitJson(row: KitRow): contract.KitResponse['kit'] {
+  return {
+    id: row.id,
+    sealed_at: instant(row.sealedAt),
+    sealed_by: { issuer: row.sealedBy.issuer, subject: row.sealedBy.subject },
+    threshold: row.threshold,
+    holders: [...row.holders],
+    grants: [...row.grants],
+    expires_at: instant(row.expiresAt),
+  };
 }

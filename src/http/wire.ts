@@ -26,6 +26,12 @@ export const PROBLEMS: Readonly<
     title: 'The caller is not known',
     meaning: 'The bearer token is missing, or is not good here. The log of the broker says why.',
   },
+  'fallback-closed': {
+    status: 403,
+    title: 'The usual identity provider is to be used',
+    meaning:
+      'What was presented stands in for an identity provider that can be reached, or is not known to be away for long enough. The log of the broker says which.',
+  },
   'invalid-proof': {
     status: 401,
     title: 'The proof of possession is missing or bad',
@@ -129,6 +135,11 @@ export function refusalFault(refusal: Refusal): Fault {
   switch (refusal.reason) {
     case 'unauthenticated':
       return { code: 'unauthenticated', detail: 'The bearer token is missing or not accepted' };
+    case 'fallback-closed':
+      return {
+        code: 'fallback-closed',
+        detail: 'It stands in for an identity provider that is not known to be away: use that one',
+      };
     case 'bad-proof':
       if (refusal.nonce !== null)
         return { code: 'use-nonce', detail: 'Repeat it with the nonce in DPoP-Nonce', nonce: refusal.nonce };

@@ -53,8 +53,12 @@ export interface Proof {
   readonly expiresAt: number;
   /** Present when this evidence may be used once only. The broker records it in the commit that uses it. */
   readonly singleUse?: SingleUse;
+  /** The same, where it is several pieces that are used together. */
+  readonly singleUses?: readonly SingleUse[];
   /** Present when the evidence came with a key of its own, as a client certificate does: what is opened is bound to it. */
   readonly boundTo?: Confirmation;
+  /** Present when this evidence is taken only while another issuer cannot be reached: that issuer's name. */
+  readonly standsFor?: string;
 }
 
 /** One use of a piece of evidence. */
@@ -86,6 +90,8 @@ export type AttestationReason =
   /** Withdrawn by its issuer before its time. */
   | 'revoked'
   | 'replayed'
+  /** It stands in for another issuer, which is not known to be away for long enough. */
+  | 'fallback-closed'
   | 'unsupported-evidence';
 
 /** "Mine, but bad": a reason for the operator. `detail` holds no evidence and no secret. */
@@ -113,6 +119,11 @@ export interface Attestor {
     now: number,
     signal: AbortSignal,
   ): Promise<Result<Principal, AttestationRefusal> | null>;
+  /**
+   * Fetches now what the issuer publishes and evidence is proven by; null: it did, else why not, for the operator.
+   * There for issuers of which something is fetched. Never throws, and waits for one bounded fetch at the most.
+   */
+  reach?(signal: AbortSignal): Promise<string | null>;
 }
 
 /** What a matcher in a grant must pin so that it says who, for issuers whose tokens are known. Pure data. */
@@ -164,6 +175,18 @@ export interface IssuerDescription {
   readonly ownAudience?: string;
   /** Its evidence is the client's certificate alone: a listener that asks for none leaves it unused. */
   readonly needsClientCertificates?: true;
+  /** Whether its attestors have `reach`. */
+  readonly isFetched?: true;
+  /** Present when its evidence is refused unless another issuer has been away for so long. */
+  readonly fallback?: FallbackTerms;
+}
+
+/** When an issuer stands in for another. */
+export interface FallbackTerms {
+  readonly standsFor: string;
+  readonly afterSeconds: number;
+  /** What must answer too, for the other to count as reached. */
+  readonly probeUrl?: string;
 }
 
 /**

@@ -29,7 +29,7 @@ const EVENT_COLUMNS = `"id" text, "at" timestamptz, "kind" text, "taskId" text, 
   "target" text, "issuer" text, "subject" text, "body" text`;
 
 /** Writes the event of $2 where `done` has a row, and has it wait for its index. */
-function logWhere(done: string): string {
+export function logWhere(done: string): string {
   return `
     logged as (
       insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
@@ -112,7 +112,7 @@ const LIFT: Statement = {
     select id from lifted`,
 };
 
-function recordOf(runtime: Runtime, event: NewEvent): string {
+export function recordOf(runtime: Runtime, event: NewEvent): string {
   const at = new Date(runtime.now()).toISOString();
   return JSON.stringify([eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event })]);
 }

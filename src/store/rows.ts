@@ -164,6 +164,34 @@ export interface Approval {
   readonly ttlSeconds: number | null;
 }
 
+/** A kit for when no broker can be reached. Instants are milliseconds since the epoch. */
+export interface KitRow {
+  readonly id: string;
+  readonly sealedAt: number;
+  readonly sealedBy: Identity;
+  /** The Ed25519 key that signs its log: 32 bytes in base64. */
+  readonly logKey: string;
+  /** How many codes open it. */
+  readonly threshold: number;
+  /** Whose the codes are, in their order. */
+  readonly holders: readonly string[];
+  readonly grants: readonly string[];
+  readonly expiresAt: number;
+}
+
+/** An issuer that stands in for another. Instants are milliseconds since the epoch. */
+export interface FallbackRow {
+  readonly issuer: string;
+  readonly version: number;
+  readonly standsFor: string;
+  readonly state: 'closed' | 'open';
+  /** When the other was reached last, by any replica. */
+  readonly reachedAt: number | null;
+  /** Since when every look failed. */
+  readonly failingSince: number | null;
+  readonly lookedAt: number;
+}
+
 /** A wish that waits for approval, as it is stored. Instants are milliseconds since the epoch. */
 export interface RequestRow {
   readonly id: string;

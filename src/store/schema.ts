@@ -2,7 +2,7 @@ import { bigint, boolean, customType, integer, jsonb, pgTable, text } from 'driz
 import type { EndReason, Outcome } from '../audit/event.ts';
 import type { Confirmation, Principal } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
-import type { LeaseUse, RequestRow, ReviewRow } from './rows.ts';
+import type { FallbackRow, Identity, LeaseUse, RequestRow, ReviewRow } from './rows.ts';
 
 /** The tables of migrations/, as drizzle reads them. The migrations are the truth; a test compares the two. */
 
@@ -162,6 +162,27 @@ export const breakGlassReview = pgTable('break_glass_review', {
   closedAt: instant('closed_at'),
   closedBy: jsonb('closed_by').$type<{ readonly issuer: string; readonly subject: string }>(),
   finding: text(),
+});
+
+export const kit = pgTable('kit', {
+  id: text().primaryKey(),
+  sealedAt: instant('sealed_at').notNull(),
+  sealedBy: jsonb('sealed_by').$type<Identity>().notNull(),
+  logKey: text('log_key').notNull(),
+  threshold: integer().notNull(),
+  holders: jsonb().$type<readonly string[]>().notNull(),
+  grants: jsonb().$type<readonly string[]>().notNull(),
+  expiresAt: instant('expires_at').notNull(),
+});
+
+export const fallback = pgTable('fallback', {
+  issuer: text().primaryKey(),
+  version: integer().notNull(),
+  standsFor: text('stands_for').notNull(),
+  state: text().$type<FallbackRow['state']>().notNull(),
+  reachedAt: instant('reached_at'),
+  failingSince: instant('failing_since'),
+  lookedAt: instant('looked_at').notNull(),
 });
 
 export const signingKey = pgTable('signing_key', {

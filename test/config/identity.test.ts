@@ -110,3 +110,39 @@ it('loadConfig: an issuer of client certificates is warned of where the listener
   expect(await warned(tls(''))).toEqual([warning]);
   expect(await warned(tls(', client_certificates: request'))).toEqual([]);
 });
+
+it('loadConfig: who stands in for an issuer is somebody whom that issuer knows too (20)', async () => {
+  const signer = await startIssuer();
+  const jwks = JSON.stringify(signer.jwks());
+  await signer.close();
+  const issuers = (fallback: string, more = '') => `issuers:
+  staff: { type: oidc, issuer: "https://login.acme.example", audience: hallpass${more} }
+  stand-in: { type: keys, audience: "https://hallpass.acme.example", subjects: [alice, bob], owner: ops, expires: "2030-01-31", ${fallback}, jwks: ${jwks} }
+`;
+  const human = (name: string, ...identities: string[]) =>
+    `  - { name: ${name}, identities: [${identities.join(', ')}] }\n`;
+  const at = (issuer: string, sub: string) => `{ issuer: ${issuer}, claims: { sub: ${sub} } }`;
+  const alice = human('Alice', at('staff', 'a1'), at('stand-in', 'alice'));
+  const both = `people:\n${alice}${human('Bob', at('staff', 'b1'), at('stand-in', 'bob'))}`;
+  expect((await load(issuers('fallback_for: staff') + both)).faults).toEqual([]);
+  expect((await load(`${issuers('fallback_for: staff')}people:\n${alice}`)).faults).toEqual([
+    expect.stringMatching(/issuers\.stand-in\.subjects: Cannot tell who "bob" is at "staff"/),
+  ]);
+  const alone = `people:\n${alice}${human('Bob', at('stand-in', 'bob'))}`;
+  expect((await load(issuers('fallback_for: staff') + alone)).faults).toEqual([
+    expect.stringMatching(/Cannot tell who "bob" is/),
+  ]);
+  expect((await load(issuers('fallback_for: stand-in') + both)).faults).toEqual([
+    expect.stringMatching(/issuers\.stand-in\.fallback_for: Unknown issuer "stand-in"/),
+  ]);
+  expect((await load(issuers('fallback_for: nobody') + both)).faults.join()).toMatch(
+    /Unknown issuer "nobody"/,
+  );
+  const pinned = await load(issuers('fallback_for: staff', ', jwks_file: k.json') + both, {
+    '/etc/k.json': jwks,
+  });
+  expect(pinned.faults).toEqual([expect.stringMatching(/fallback_for: .*nothing of it is fetched/)]);
+  expect((await load(issuers('fallback_after_seconds: 600') + both)).faults).toEqual([
+    expect.stringMatching(/fallback_after_seconds: Cannot wait for nobody/),
+  ]);
+});

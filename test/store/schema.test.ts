@@ -17,6 +17,8 @@ for (const table of [
   schema.auditEvent,
   schema.kill,
   schema.approvalRequest,
+  schema.fallback,
+  schema.kit,
 ]) {
   test(`schema: ${getTableName(table)} is read as the migrations made it`, async () => {
     const database = await store.open();

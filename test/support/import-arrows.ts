@@ -30,6 +30,8 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   sequencer: { values: ['store', 'audit'] },
   export: { values: ['store', 'audit'] },
   issuer: { values: ['store'] },
+  // What a sealed kit is: the broker that it holds is put together by the composition root, like any.
+  offline: { types: ['identity/attestor.ts'] },
   store: { values: ['audit'], types: ['grants', 'identity/attestor.ts'] },
   grants: { types: ['identity/attestor.ts', 'providers/provider.ts'] },
   'identity/*': { values: ['identity/attestor.ts', 'identity/jwt', 'identity/x509', 'identity/files.ts'] },
@@ -61,6 +63,9 @@ const COMPOSITION = new Set([
   'archive.ts',
   'rewrap.ts',
   'kinds.ts',
+  'offline-seal.ts',
+  'offline-run.ts',
+  'offline-replay.ts',
 ]);
 
 const LEAVES = new Set([
@@ -97,6 +102,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pg: ['store', 'providers/postgres'],
   pino: ['main', 'http', 'broker', 'reaper', 'sequencer', 'export', 'cli'],
   'prom-client': ['main', 'http', 'broker', 'reaper', 'export'],
+  'shamir-secret-sharing': ['offline'],
   undici: ['leaves', 'identity/*'],
   yaml: ['config', 'cli'],
   zod: ['everywhere'],

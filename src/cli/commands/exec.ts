@@ -26,11 +26,21 @@ export interface ExecOptions extends ConnectionOptions, AskOptions, DeliveryOpti
 const ATTEMPTS = 8;
 
 /** Runs a command with the credentials of a task that ends when the command does. Answers the exit code. */
-export async function exec(io: Io, options: ExecOptions, command: readonly string[]): Promise<number> {
+export async function exec(
+  io: Io,
+  options: ExecOptions,
+  command: readonly string[],
+  /** In place of the identity's own, for whoever has no other. */
+  token?: () => Promise<string>,
+): Promise<number> {
   const signals = catchSignals(io);
   try {
     const templates = (options.template ?? []).map((pair) => openTemplate(pair, io.cwd()));
-    const client = connect(io, options, { maxAttempts: ATTEMPTS, ...(options.dpop && { dpop: true }) });
+    const client = connect(io, options, {
+      maxAttempts: ATTEMPTS,
+      ...(options.dpop && { dpop: true }),
+      ...(token && { token }),
+    });
     const task = await client.openTask(openRequest(options), { onAwaiting: sayAwaiting(io) });
     if (task.task.practice) return await endPractice(io, task);
     return await runTask(io, { options, command, task, templates }, signals);

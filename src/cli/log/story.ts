@@ -72,6 +72,18 @@ function toldOf(event: AuditEvent): string {
       return `review ${event.data.id} is overdue: ${event.data.people.join(', ')} cannot break the glass again until it is closed`;
     case 'review.closed':
       return `${who(event.actor)} closed review ${event.data.id}: "${event.data.finding}"`;
+    case 'fallback.opened':
+      return `FALLBACK: ${event.data.issuer} is taken in the place of ${event.data.standsFor}, out of reach since ${event.data.failingSince}: ${event.data.detail}`;
+    case 'fallback.closed':
+      return `fallback: ${event.data.issuer} is refused again: ${event.data.reason}`;
+    case 'fallback.used':
+      return `FALLBACK: ${who(event.actor)} was let in for ${event.data.request}, while ${event.data.standsFor} was away`;
+    case 'kit.sealed':
+      return `${who(event.actor)} sealed kit ${event.data.id} for ${event.data.grants.join(', ')}: ${event.data.threshold} of ${event.data.holders.length} codes open it, until ${event.data.expiresAt}`;
+    case 'offline.replayed':
+      return `OFFLINE: entry ${event.data.index} of kit ${event.data.kit}: ${replayed(event.data.event)}`;
+    case 'kit.code-reused':
+      return `ALARM: the code of ${event.data.holder} opened kit ${event.data.kit} a second time (entry ${event.data.index} of ${event.data.log})`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
     case 'broker.started':
@@ -117,6 +129,12 @@ function from({
   const call = trail === undefined ? '' : `, ${trail.action}`;
   const refused = trail?.error == null ? '' : `, refused: ${trail.error}`;
   return `${call}${refused}${address === null ? '' : ` from ${address}`}${application ? ` by ${JSON.stringify(application)}` : ''}`;
+}
+
+/** What a broker replayed was whole when it came; if it was too long for the log, its digest is left of it. */
+function replayed(event: unknown): string {
+  const whole = typeof event === 'object' && event !== null && 'kind' in event && 'at' in event;
+  return whole ? `${event.at}, ${sentence(event as unknown as AuditEvent)}` : 'too long for the log';
 }
 
 function who(actor: Actor): string {

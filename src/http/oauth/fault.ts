@@ -42,6 +42,7 @@ const DENIED: OAuthFault = {
 export function tokenFault(refusal: Refusal): OAuthFault {
   switch (refusal.reason) {
     case 'unauthenticated':
+    case 'fallback-closed':
     case 'not-allowed':
     case 'not-found':
       return DENIED;
@@ -100,6 +101,7 @@ export function bearerFault(refusal: Refusal): OAuthFault {
       };
     case 'bad-proof':
       return proofFault(refusal.nonce, 401);
+    case 'fallback-closed':
     case 'not-allowed':
     case 'not-found':
       return { status: 403, error: 'insufficient_scope', description: 'No policy allows this request' };

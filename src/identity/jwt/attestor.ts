@@ -126,8 +126,10 @@ export function createTokenAttestor(name: string, profile: TokenProfile, keys: K
     return ok(proven);
   }
 
+  const { refresh } = keys;
   return {
     issuer: name,
+    ...(refresh && { reach: (signal: AbortSignal) => refresh(signal) }),
     async attest(evidence, now, signal) {
       if (evidence.kind !== 'bearer') return null;
       if (evidence.token.length > TOKEN_MAX_CHARS) {

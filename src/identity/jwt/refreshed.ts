@@ -21,6 +21,8 @@ export interface Source<T> {
   current(signal: AbortSignal): Promise<Result<Edition<T>, string>>;
   /** One newer than `known`; null when there is none or it is too soon to ask. */
   newerThan(known: Edition<T>, signal: AbortSignal): Promise<Edition<T> | null>;
+  /** Fetches now, whatever is at hand; null when that went well, else why not. Absent where nothing is fetched. */
+  refresh?(signal: AbortSignal): Promise<string | null>;
 }
 
 /** What never changes. */
@@ -88,13 +90,17 @@ export function refreshedSource<T>(runtime: Runtime, fetchEdition: FetchEdition<
     };
   }
 
-  /** Joins the fetch that is under way, or starts one if it is time; then waits for it or for the signal. */
-  async function ask(signal: AbortSignal): Promise<void> {
-    if (!underWay && !mayAsk()) return;
+  /** Joins the fetch that is under way, or starts one; then waits for it or for the signal. */
+  async function fetchNow(signal: AbortSignal): Promise<void> {
     underWay ??= refresh().finally(() => {
       underWay = undefined;
     });
     await orAborted(underWay, signal);
+  }
+
+  /** The same, if it is time. */
+  async function ask(signal: AbortSignal): Promise<void> {
+    if (underWay || mayAsk()) await fetchNow(signal);
   }
 
   return {
@@ -106,6 +112,11 @@ export function refreshedSource<T>(runtime: Runtime, fetchEdition: FetchEdition<
     async newerThan(known, signal) {
       if (held?.generation === known.generation) await ask(signal);
       return held && held.generation !== known.generation ? held : null;
+    },
+    async refresh(signal) {
+      const before = attempt;
+      await fetchNow(signal);
+      return attempt === before || !attempt ? 'it was given up before an answer came' : attempt.failure;
     },
   };
 }

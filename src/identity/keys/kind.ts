@@ -17,9 +17,10 @@ export const attestorKind: AttestorKind<KeysConfiguration, KeysSettings> = {
   settings: keysSettings,
   fileSettings: ['jwks_file'],
   resolve: resolveKeysSettings,
-  describe: ({ subjects, owner, expires, audience }) => ({
+  describe: ({ subjects, owner, expires, audience, fallback }) => ({
     names: subjects,
     ownAudience: audience,
+    ...(fallback && { fallback }),
     rules: {
       pins: [{ anyOf: [['sub']], because: 'every workload of the key set signs with its keys' }],
       beside: [],

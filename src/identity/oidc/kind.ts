@@ -14,6 +14,10 @@ export const attestorKind: AttestorKind<OidcConfiguration, OidcSettings> = {
   settings: oidcSettings,
   fileSettings: OIDC_FILE_SETTINGS,
   resolve: resolveOidcSettings,
-  describe: ({ issuer }) => ({ url: issuer, names: [issuer] }),
+  describe: ({ issuer, keys }) => ({
+    url: issuer,
+    names: [issuer],
+    ...(keys.kind !== 'pinned' && { isFetched: true }),
+  }),
   create: createOidcAttestor,
 };

@@ -134,7 +134,12 @@ export const attestorKind: AttestorKind<Written, KubernetesSettings> = {
         }),
     });
   },
-  describe: ({ issuer }) => ({ url: issuer, names: [issuer], rules: preset.rules }),
+  describe: ({ issuer, keys }) => ({
+    url: issuer,
+    names: [issuer],
+    rules: preset.rules,
+    ...(keys.kind !== 'pinned' && { isFetched: true }),
+  }),
   create: createKubernetesAttestor,
 };
 
@@ -145,7 +150,7 @@ function createKubernetesAttestor(name: string, settings: KubernetesSettings, ru
   if (review === undefined) return byToken;
   const ask = createTokenReview(review, settings.audiences, createSend(runtime, review.ca), runtime);
   return {
-    issuer: name,
+    ...byToken,
     async attest(evidence, now, signal) {
       const verdict = await byToken.attest(evidence, now, signal);
       if (!verdict?.ok || evidence.kind !== 'bearer') return verdict;

@@ -47,7 +47,12 @@ export function presetKind<Written extends PresetWritten>(
     settings: preset.settings,
     fileSettings: OIDC_FILE_SETTINGS,
     resolve: (written, files) => resolvePreset(preset, written, files),
-    describe: ({ issuer }) => ({ url: issuer, names: [issuer], rules: preset.rules }),
+    describe: ({ issuer, keys }) => ({
+      url: issuer,
+      names: [issuer],
+      rules: preset.rules,
+      ...(keys.kind !== 'pinned' && { isFetched: true }),
+    }),
     create: createOidcAttestor,
   };
 }

@@ -22,7 +22,7 @@ export async function bundleHallpass(): Promise<Bundle> {
     platform: 'node',
     target: 'node20.19',
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
     },
     logLevel: 'error',
   });

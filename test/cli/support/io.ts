@@ -19,6 +19,7 @@ export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtim
     },
     stdinIsTty: false,
     cwd: () => process.cwd(),
+    secrets: async () => [],
     input: async () => '',
     onSignal(signal, handler) {
       const set = handlers.get(signal) ?? new Set();
