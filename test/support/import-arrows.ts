@@ -68,6 +68,7 @@ const LEAVES = new Set([
   'result.ts',
   'runtime.ts',
   'limits.ts',
+  'loop.ts',
   'json.ts',
   'outbound.ts',
   'node-errors.ts',
