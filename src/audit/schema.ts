@@ -290,6 +290,16 @@ export const EVENTS: {
     meaning: 'Somebody else closed the review of a use of break-glass, with what he found',
     data: z.strictObject({ ...review, finding: z.string() }),
   },
+  'notification.failed': {
+    meaning: 'A channel refused for good, again and again, to take the news of an event: it was given up',
+    data: z.strictObject({
+      channel: z.string(),
+      event: z.string(),
+      of: z.string(),
+      refusals: z.int(),
+      detail: z.string(),
+    }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),

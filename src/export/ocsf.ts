@@ -41,6 +41,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'breakglass.opened': [3003, 1, 5], // Authorize Session: Assign Privileges, critical
   'review.due': [6003, 99, 4],
   'review.closed': [6003, 3, 2],
+  'notification.failed': [6003, 99, 3],
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 
@@ -49,6 +50,7 @@ const FAILURES: ReadonlySet<EventKind> = new Set([
   'request.refused',
   'lease.mint-failed',
   'lease.end-failed',
+  'notification.failed',
 ]);
 
 /** Authentication: Logon. What a stranger is refused is one that failed. */

@@ -481,14 +481,9 @@ export const killRequest = z
     task: id.optional(),
     all: z.literal(true).optional().meta({ description: 'In place of all others' }),
     reason: z.string().min(1).max(1000),
-    block_seconds: z
-      .int()
-      .min(1)
-      .max(31_536_000)
-      .optional()
-      .meta({
-        description: 'After how long its block is lifted by itself; without it, when somebody lifts it',
-      }),
+    block_seconds: z.int().min(1).max(31_536_000).optional().meta({
+      description: 'After how long its block is lifted by itself; without it, when somebody lifts it',
+    }),
   })
   .meta({ id: 'KillRequest' });
 

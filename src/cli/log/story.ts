@@ -74,6 +74,8 @@ function toldOf(event: AuditEvent): string {
       return `${who(event.actor)} closed review ${event.data.id}: "${event.data.finding}"`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
+    case 'notification.failed':
+      return `${event.data.channel} could not be told of ${event.data.of} (${event.data.event}): ${event.data.detail}`;
     case 'broker.started':
       return `the broker started, version ${event.data.version}`;
     case 'configuration.loaded':

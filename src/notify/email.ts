@@ -1,0 +1,101 @@
+import { createTransport } from 'nodemailer';
+import { Refused, SinkError } from '../export/sink.ts';
+import type { Channel } from './channel.ts';
+import type { Notice } from './notice.ts';
+import { escapeHtml, visible } from './text.ts';
+
+export interface EmailSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly from: string;
+  readonly to: string;
+  readonly login: { readonly user: string; readonly password: string } | null;
+  /** PEM; null: the system's. */
+  readonly ca: string | null;
+  /** Dangerous: without TLS everybody on the way reads and changes it. */
+  readonly plainText: boolean;
+}
+
+/** The port on which TLS begins at once (RFC 8314, section 3.3); on others by STARTTLS, without which nothing is sent. */
+const SUBMISSIONS_PORT = 465;
+/** Shorter than a delivery may take. */
+const TIMEOUT_MS = 20_000;
+/** RFC 5322, section 2.1.1, asks for lines of at most 78. */
+const MAX_SUBJECT_CHARS = 200;
+
+/** E-mail by SMTP, to one address: of several, some could refuse it, and the others would get it again and again. */
+export function emailChannel(settings: EmailSettings): Channel {
+  const { host, port, login, ca, plainText, from, to } = settings;
+  const domain = from.slice(from.lastIndexOf('@') + 1);
+  const options = {
+    host,
+    port,
+    secure: !plainText && port === SUBMISSIONS_PORT,
+    requireTLS: !plainText,
+    ignoreTLS: plainText,
+    tls: { minVersion: 'TLSv1.2' as const, ...(ca === null ? {} : { ca }) },
+    ...(login === null ? {} : { auth: { user: login.user, pass: login.password } }),
+    connectionTimeout: TIMEOUT_MS,
+    greetingTimeout: TIMEOUT_MS,
+    socketTimeout: TIMEOUT_MS,
+    // No text of a message is ever taken for the name of a file or an address to fetch.
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  };
+  return {
+    async send(notice, _event, signal) {
+      const transport = createTransport(options);
+      const close = () => transport.close();
+      signal.addEventListener('abort', close, { once: true });
+      try {
+        await transport.sendMail({
+          // Whole addresses as objects: nothing in them is parsed again.
+          from: { name: 'Hallpass', address: from },
+          to: { name: '', address: to },
+          subject: visible(`[hallpass] ${notice.title}`).slice(0, MAX_SUBJECT_CHARS),
+          messageId: `<${notice.id}@${domain}>`,
+          date: new Date(notice.at),
+          // RFC 3834: nobody's holiday answers this.
+          headers: { 'Auto-Submitted': 'auto-generated' },
+          text: plainTextOf(notice),
+          html: htmlOf(notice),
+        });
+      } catch (error) {
+        throw failureOf(error);
+      } finally {
+        signal.removeEventListener('abort', close);
+        close();
+      }
+    },
+  };
+}
+
+/** RFC 5321, section 4.2.1: 5yz is for good, 4yz may pass. What the server says may quote the message, so it is left out. */
+function failureOf(error: unknown): SinkError {
+  const { responseCode, code } = error as { readonly responseCode?: unknown; readonly code?: unknown };
+  if (typeof responseCode === 'number' && responseCode >= 500)
+    return new Refused(`It answered ${responseCode}`);
+  const why = typeof responseCode === 'number' ? `It answered ${responseCode}` : 'It was not reached';
+  return new SinkError(typeof code === 'string' ? `${why} (${code})` : why);
+}
+
+/** Programs that show mail make links of what looks like one: of what others wrote they shall not. */
+function unlinked(value: string): string {
+  return value.replaceAll('://', '[:]//').replace(/www\./gi, 'www[.]');
+}
+
+function plainTextOf({ title, facts, link, at }: Notice): string {
+  const lines = facts.map(([label, value]) => `${unlinked(label)}: ${value === '' ? '-' : unlinked(value)}`);
+  const more = link === null ? [] : ['', `Read it, and decide: ${link}`];
+  return [title, '', ...lines, ...more, '', `At ${at}`, ''].join('\n');
+}
+
+function htmlOf({ title, facts, link, at }: Notice): string {
+  const rows = facts.map(
+    ([label, value]) =>
+      `<tr><th align="left">${escapeHtml(unlinked(label))}</th><td>${escapeHtml(unlinked(value))}</td></tr>`,
+  );
+  const more =
+    link === null ? '' : `<p><a href="${escapeHtml(link)}">Read it, and decide</a>: ${escapeHtml(link)}</p>`;
+  return `<p>${escapeHtml(title)}</p><table>${rows.join('')}</table>${more}<p>At ${escapeHtml(at)}</p>`;
+}
