@@ -105,7 +105,7 @@ export type ChannelConfig = { readonly name: string; readonly events: readonly s
       readonly to: string;
       readonly login: { readonly user: string; readonly password: string } | null;
       readonly ca: string | null;
-      readonly plainText: boolean;
+      readonly tls: 'implicit' | 'starttls' | 'none';
     }
 );
 

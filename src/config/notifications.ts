@@ -8,6 +8,9 @@ import type { ChannelConfig, SignalsConfig } from './config.ts';
 
 /** How `notifications` and `signals` are written in `hallpass.yaml`: who is told of what happens, and who tells us. */
 
+/** Where TLS begins at once (RFC 8314, section 3.3). */
+const SUBMISSIONS_PORT = 465;
+
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
 /** An https URL, or http on this very machine. */
@@ -268,8 +271,8 @@ function channelConfig({ events, ...one }: z.output<typeof notificationsSchema>[
     case 'email': {
       const { host, port, from, to, user, password, ca } = one;
       const login = user === undefined || password === undefined ? null : { user, password };
-      const plainText = one.insecure_plain_smtp === true;
-      return { ...rest, type: 'email', host, port, from, to, login, ca: ca ?? null, plainText };
+      const tls = one.insecure_plain_smtp ? 'none' : port === SUBMISSIONS_PORT ? 'implicit' : 'starttls';
+      return { ...rest, type: 'email', host, port, from, to, login, ca: ca ?? null, tls };
     }
   }
 }

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { createTransport } from 'nodemailer';
 import { Refused, SinkError } from '../export/sink.ts';
 import type { Channel } from './channel.ts';
 import type { Notice } from './notice.ts';
-import { escapeHtml, visible } from './text.ts';
+import { escapeHtml } from './text.ts';
 
 export interface EmailSettings {
   readonly host: string;
@@ -12,47 +14,41 @@ export interface EmailSettings {
   readonly login: { readonly user: string; readonly password: string } | null;
   /** PEM; null: the system's. */
   readonly ca: string | null;
-  /** Dangerous: without TLS everybody on the way reads and changes it. */
-  readonly plainText: boolean;
+  /** From the start (RFC 8314, section 3.3), or by STARTTLS, without which nothing is sent. `none` is dangerous: everybody on the way reads it and can change it. */
+  readonly tls: 'implicit' | 'starttls' | 'none';
 }
 
-/** The port on which TLS begins at once (RFC 8314, section 3.3); on others by STARTTLS, without which nothing is sent. */
-const SUBMISSIONS_PORT = 465;
-/** Shorter than a delivery may take. */
-const TIMEOUT_MS = 20_000;
 /** RFC 5322, section 2.1.1, asks for lines of at most 78. */
 const MAX_SUBJECT_CHARS = 200;
 
 /** E-mail by SMTP, to one address: of several, some could refuse it, and the others would get it again and again. */
 export function emailChannel(settings: EmailSettings): Channel {
-  const { host, port, login, ca, plainText, from, to } = settings;
+  const { host, port, login, ca, tls, from, to } = settings;
   const domain = from.slice(from.lastIndexOf('@') + 1);
   const options = {
     host,
     port,
-    secure: !plainText && port === SUBMISSIONS_PORT,
-    requireTLS: !plainText,
-    ignoreTLS: plainText,
+    secure: tls === 'implicit',
+    requireTLS: tls === 'starttls',
+    ignoreTLS: tls === 'none',
     tls: { minVersion: 'TLSv1.2' as const, ...(ca === null ? {} : { ca }) },
     ...(login === null ? {} : { auth: { user: login.user, pass: login.password } }),
-    connectionTimeout: TIMEOUT_MS,
-    greetingTimeout: TIMEOUT_MS,
-    socketTimeout: TIMEOUT_MS,
     // No text of a message is ever taken for the name of a file or an address to fetch.
     disableFileAccess: true,
     disableUrlAccess: true,
   };
   return {
     async send(notice, _event, signal) {
-      const transport = createTransport(options);
-      const close = () => transport.close();
-      signal.addEventListener('abort', close, { once: true });
+      // The signal ends the connection itself: a server that goes on and on does not take what was given up on.
+      const connection = connect({ host, port, signal });
+      connection.on('error', () => {});
       try {
-        await transport.sendMail({
+        await once(connection, 'connect', { signal });
+        await createTransport({ ...options, connection }).sendMail({
           // Whole addresses as objects: nothing in them is parsed again.
           from: { name: 'Hallpass', address: from },
           to: { name: '', address: to },
-          subject: visible(`[hallpass] ${notice.title}`).slice(0, MAX_SUBJECT_CHARS),
+          subject: `[hallpass] ${unlinked(notice.title)}`.slice(0, MAX_SUBJECT_CHARS),
           messageId: `<${notice.id}@${domain}>`,
           date: new Date(notice.at),
           // RFC 3834: nobody's holiday answers this.
@@ -63,8 +59,7 @@ export function emailChannel(settings: EmailSettings): Channel {
       } catch (error) {
         throw failureOf(error);
       } finally {
-        signal.removeEventListener('abort', close);
-        close();
+        connection.destroy();
       }
     },
   };
@@ -87,7 +82,7 @@ function unlinked(value: string): string {
 function plainTextOf({ title, facts, link, at }: Notice): string {
   const lines = facts.map(([label, value]) => `${unlinked(label)}: ${value === '' ? '-' : unlinked(value)}`);
   const more = link === null ? [] : ['', `Read it, and decide: ${link}`];
-  return [title, '', ...lines, ...more, '', `At ${at}`, ''].join('\n');
+  return [unlinked(title), '', ...lines, ...more, '', `At ${at}`, ''].join('\n');
 }
 
 function htmlOf({ title, facts, link, at }: Notice): string {
@@ -97,5 +92,5 @@ function htmlOf({ title, facts, link, at }: Notice): string {
   );
   const more =
     link === null ? '' : `<p><a href="${escapeHtml(link)}">Read it, and decide</a>: ${escapeHtml(link)}</p>`;
-  return `<p>${escapeHtml(title)}</p><table>${rows.join('')}</table>${more}<p>At ${escapeHtml(at)}</p>`;
+  return `<p>${escapeHtml(unlinked(title))}</p><table>${rows.join('')}</table>${more}<p>At ${escapeHtml(at)}</p>`;
 }

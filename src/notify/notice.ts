@@ -36,7 +36,7 @@ export function noticeOf(event: AuditEvent, url: string): Notice {
   const { title, facts, decide = null } = tell(event);
   const request = kind.startsWith('request.') ? (event.data as { readonly id?: unknown }).id : undefined;
   const link = typeof request === 'string' ? requestLink(url, request) : null;
-  return { id, kind, at, title, facts: shown(facts), link, decide };
+  return { id, kind, at, title: visible(title), facts: shown(facts), link, decide };
 }
 
 export function requestLink(url: string, request: string): string {
@@ -119,7 +119,7 @@ function tell(event: AuditEvent): Told {
 function other({ kind, about, data }: AuditEvent, by: Fact): Told {
   const members = [...Object.entries(about), ...Object.entries(data)];
   const facts = members.map(([name, value]): Fact => [name, textOf(value)]);
-  return { title: `Event ${visible(kind)}`, facts: [by, ...facts] };
+  return { title: `Event ${kind}`, facts: [by, ...facts] };
 }
 
 /** Who asks for what, why and for how long. `ask` is null where it was too long for the log. */
