@@ -11,6 +11,7 @@ import {
   countRefusal,
   giveUpEntries,
   openSink,
+  releaseSink,
   type SinkClaim,
   sinkLag,
 } from '../store/sinks.ts';
@@ -79,6 +80,7 @@ export function createFollower(
 ): Follower {
   const { cursor } = consumer;
   let isOpen = false;
+  let stopping: AbortSignal | undefined;
 
   async function open(): Promise<void> {
     const head = isOpen ? null : await readLogHead(database);
@@ -101,6 +103,7 @@ export function createFollower(
     let next = start;
     for (const step of steps) {
       // Each step has the whole time of a claim before it; somebody else may have taken over meanwhile.
+      if (stopping?.aborted) break;
       const held = next === start ? first : await claim();
       if (held === null || (next > start && held.next !== next)) break;
       next += step.entries;
@@ -111,7 +114,7 @@ export function createFollower(
 
   async function take(step: Step, held: SinkClaim, next: number): Promise<void> {
     try {
-      await withDeadline(runtime, DELIVERY_MS, (signal) => step.send(signal));
+      await withDeadline(runtime, DELIVERY_MS, (signal) => step.send(signal), stopping);
     } catch (error) {
       if (!(error instanceof Refused) || step.givenUp === undefined) throw error;
       if (held.refusals + 1 < MAX_REFUSALS) {
@@ -139,7 +142,15 @@ export function createFollower(
       'cannot send the audit log on: it will be tried again',
     ),
   );
-  return { open, ...loop };
+
+  async function run(signal: AbortSignal): Promise<void> {
+    stopping = signal;
+    await loop.run(signal);
+    // Whoever comes next need not wait for the claim to run out.
+    await releaseSink(database, cursor, holder).catch(() => {});
+  }
+
+  return { open, tick, run };
 }
 
 async function readEntries(database: Database, start: number, end: number): Promise<LogEntry[]> {

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { createTransport } from 'nodemailer';
 import { Refused, SinkError } from '../export/sink.ts';
 import type { Channel } from './channel.ts';
 import type { Notice } from './notice.ts';
@@ -44,6 +43,8 @@ export function emailChannel(settings: EmailSettings): Channel {
       connection.on('error', () => {});
       try {
         await once(connection, 'connect', { signal });
+        // Loaded where mail is sent alone.
+        const { createTransport } = await import('nodemailer');
         await createTransport({ ...options, connection }).sendMail({
           // Whole addresses as objects: nothing in them is parsed again.
           from: { name: 'Hallpass', address: from },

@@ -45,6 +45,18 @@ export async function claimSink(
   return row === undefined ? null : { ...row, next: Number(row.next) };
 }
 
+/** Gives the right to deliver back, where `holder` has it. */
+export async function releaseSink(database: Database, name: string, holder: string): Promise<void> {
+  await database.query(
+    {
+      name: 'release_sink',
+      text: `update log_sink set holder = null, held_until = null, fence = fence + 1
+             where name = $1 and holder = $2`,
+    },
+    [name, holder],
+  );
+}
+
 /** Moves the cursor; nothing happens when the claim is another's by now. */
 export async function advanceSink(
   database: Database,

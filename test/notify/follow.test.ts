@@ -249,6 +249,21 @@ test('createFollower: one who was overtaken while it sent stops, and moves nobod
   expect(await one.tick()).toBe(0);
 });
 
+test('createFollower: one that stops lets go of what hangs, and the next takes over at once', async () => {
+  const one = follow();
+  await one.open();
+  await happen(denied('a'), denied('b'), denied('c'));
+  hook.faults.push(null, 'hang');
+  const stop = new AbortController();
+  const loop = one.run(stop.signal);
+  await until(() => hook.came.length === 2);
+  stop.abort();
+  await loop;
+  expect(told()).toEqual(['a']);
+  expect(await follow({ holder: 'two' }).tick()).toBe(2);
+  expect(told()).toEqual(['a', 'b', 'c']);
+});
+
 test('watchLag: shows how far a channel is behind, and sinks and channels apart', async () => {
   await follow().open();
   await happen(denied('a'), noted());
