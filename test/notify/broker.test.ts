@@ -69,6 +69,7 @@ grants:
     tasks: [nightly]
     credentials: { db: { target: warehouse, ttl: { default: 15m, max: 1h }, scope: { role: reader } } }
     approval: { stages: [{ from: [{ issuer: ci, claims: { sub: lead } }] }] }
+people: [{ name: Bob, identities: [{ issuer: ci, claims: { sub: bob } }] }]
 notifications:
   - { type: webhook, name: hook, url: "${hook.url}/hook", signing_secret_env: HOOK_SECRET }
   - type: slack
@@ -154,6 +155,8 @@ test('notifications and signals: asked, told, approved by a click, used, revoked
   const metrics = await (await fetch(`${broker.url}/metrics`)).text();
   expect(metrics).toMatch(/hallpass_notification_lag_events\{channel="approvals"\} \d/);
   expect(metrics).toMatch(/hallpass_signal_lag_events\{receiver="siem"\} \d/);
+  // Of whom the broker cannot know whether he approves for himself.
+  expect(logged.join('')).toMatch(/"user":"U0LEAD".*none of `people`/);
   expect(logged.join('')).not.toContain(slack.token);
   expect(logged.join('')).not.toContain(slack.signingSecret);
 });
