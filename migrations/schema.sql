@@ -171,6 +171,7 @@ CREATE TABLE public.kill (
     lifted_at timestamp with time zone,
     lifted_by jsonb,
     lift_reason text,
+    lifts_at timestamp with time zone,
     CONSTRAINT kill_check CHECK (((lifted_at IS NULL) = (lifted_by IS NULL))),
     CONSTRAINT kill_check1 CHECK (((subject IS NULL) OR (issuer IS NOT NULL)))
 );
@@ -266,7 +267,8 @@ CREATE TABLE public.log_sink (
     next_index bigint NOT NULL,
     holder text,
     held_until timestamp with time zone,
-    fence bigint NOT NULL
+    fence bigint NOT NULL,
+    refusals integer DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.log_tile (
@@ -482,6 +484,8 @@ CREATE INDEX audit_event_task ON ONLY public.audit_event USING btree (task_id, s
 CREATE INDEX audit_event_default_task_id_seq_idx ON public.audit_event_default USING btree (task_id, seq) WHERE (task_id IS NOT NULL);
 
 CREATE INDEX break_glass_review_open ON public.break_glass_review USING btree (due_at) WHERE (state <> 'closed'::text);
+
+CREATE INDEX kill_lifting ON public.kill USING btree (lifts_at) WHERE ((lifts_at IS NOT NULL) AND (lifted_at IS NULL));
 
 CREATE INDEX kill_unmarked ON public.kill USING btree (id) WHERE (marked_at IS NULL);
 

@@ -15,8 +15,6 @@ import type { Trail } from './broker/trail.ts';
 import { readConfig } from './check.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
-import { createSink } from './export/create.ts';
-import { createExporter, watchSinks } from './export/exporter.ts';
 import { type App, createApp } from './http/app.ts';
 import { defaultHttpLimits, defaultServerLimits, type HttpLimits, type Rate } from './http/limits.ts';
 import { prometheusMetrics } from './http/metrics.ts';
@@ -25,12 +23,13 @@ import { composeIssuer } from './issuer/compose.ts';
 import { type Issuer, identityOf } from './issuer/issuer.ts';
 import { sha256 } from './json.ts';
 import { type BrokerLimits, defaultLimits } from './limits.ts';
+import { desksOf, openFollowers } from './outward.ts';
 import { runFallbacks } from './reaper/fallbacks.ts';
 import { runObservers } from './reaper/observe.ts';
 import { createReaper } from './reaper/reaper.ts';
 import { runSweeps } from './reaper/sweep.ts';
 import { runWatch, watchLateness } from './reaper/watch.ts';
-import { newId, type Runtime, systemRuntime } from './runtime.ts';
+import { type Runtime, systemRuntime } from './runtime.ts';
 import { preparePartitions, type Sequencer } from './sequencer/sequencer.ts';
 import { startSequencer } from './sequencer/start.ts';
 import { createWitnessing } from './sequencer/witness.ts';
@@ -161,6 +160,8 @@ async function runOver(
     stateDirectory: config.broker.stateDirectory,
   });
   const stopping = new AbortController();
+  // Before anything happens that they are to be told of: those that are new begin here.
+  const followers = await openFollowers(broker, config, issuer, registry);
   watchLateness(broker, registry);
   if (sequencer !== null) watchLog(sequencer, registry);
   const loops = [
@@ -170,7 +171,7 @@ async function runOver(
     runObservers(broker, stopping.signal),
     runFallbacks(broker, fallbacks, stopping.signal),
     sequencer?.run(stopping.signal),
-    ...runExports(broker, config, registry, stopping.signal),
+    ...followers.map((follower) => follower.run(stopping.signal)),
     runWitnessing(broker, config, sequencer, stopping.signal),
     issuer?.run(stopping.signal),
   ];
@@ -185,21 +186,6 @@ async function runOver(
       await database.close();
     },
   };
-}
-
-/** Sends the log to where the configuration says. */
-function runExports(
-  broker: Broker,
-  config: Config,
-  registry: Registry,
-  signal: AbortSignal,
-): Promise<void>[] {
-  if (config.audit.exports.length === 0) return [];
-  watchSinks(broker.database, registry);
-  const holder = newId(broker.runtime);
-  return config.audit.exports.map((settings) =>
-    createExporter({ ...broker, holder }, createSink(settings, broker.runtime)).run(signal),
-  );
 }
 
 /** Has the log cosigned by those whom the configuration names. */
@@ -344,8 +330,9 @@ function border(
   stopping: AbortSignal,
 ): App {
   const { runtime, log } = broker;
+  const verbs = createVerbs(broker);
   return createApp({
-    verbs: createVerbs(broker),
+    verbs,
     runtime,
     limits: httpLimits(config),
     url: config.broker.url,
@@ -356,6 +343,7 @@ function border(
     transparency: createLogVerbs(broker, config.audit.isPublic),
     kits: createKitVerbs(broker),
     ...(issuer === null ? {} : { issuer }),
+    ...desksOf(broker, verbs, config),
   });
 }
 

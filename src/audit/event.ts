@@ -316,6 +316,18 @@ export type EventBody =
         readonly index: number;
       };
     }
+  /** A channel refused for good, and again and again, what it was to be told. */
+  | {
+      readonly kind: 'notification.failed';
+      readonly data: {
+        readonly channel: string;
+        /** The event that it was not told of, and its kind. */
+        readonly event: string;
+        readonly of: string;
+        readonly refusals: number;
+        readonly detail: string;
+      };
+    }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */

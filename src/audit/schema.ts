@@ -338,6 +338,16 @@ export const EVENTS: {
       index: z.int(),
     }),
   },
+  'notification.failed': {
+    meaning: 'A channel refused for good, again and again, to take the news of an event: it was given up',
+    data: z.strictObject({
+      channel: z.string(),
+      event: z.string(),
+      of: z.string(),
+      refusals: z.int(),
+      detail: z.string(),
+    }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),

@@ -2,6 +2,7 @@ import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import {
   finishKill,
+  lapsedBlocks,
   markKill,
   orderKill,
   readKill as readKillRow,
@@ -53,16 +54,16 @@ export async function kill(
     liftedAt: null,
     liftedBy: null,
     liftReason: null,
+    liftsAt: ask.blockSeconds === undefined ? null : now + ask.blockSeconds * 1000,
   };
-  const used = await broker.committer.commit({ ...evidenceOf(caller, row.id), events: [] });
-  if (!used.ok) return no(REPLAYED);
-  const ordered = await orderKill(database, runtime, row, {
+  const ordered = await orderKill(database, runtime, row, evidenceOf(caller, row.id).evidence ?? [], {
     kind: 'kill.ordered',
     actor: actorOf(caller),
     about: aboutKill(row),
     data: { id: row.id, reason, match: { issuer, subject, grant, target, task } },
   });
-  if (!ordered) {
+  if (ordered === 'replayed') return no(REPLAYED);
+  if (ordered === 'full') {
     const detail = 'Too many blocks stand: lift some';
     return no({ reason: 'limit-reached', detail, retryAfterMs: 10_000 });
   }
@@ -86,6 +87,23 @@ async function carryOut(broker: Broker, row: KillRow): Promise<KillRow | null> {
 export async function finishKills(broker: Broker): Promise<void> {
   for (const row of await unmarkedKills(broker.database)) await carryOut(broker, row);
 }
+
+/** Lifts the blocks that were to stand until now. */
+export async function liftLapsed({ database, runtime }: Broker): Promise<void> {
+  const at = runtime.now();
+  for (const row of await lapsedBlocks(database, at)) {
+    // It was his order that it be lifted now.
+    const lift = { at, by: row.orderedBy, reason: TIME_IS_UP };
+    await writeLift(database, runtime, row.id, lift, {
+      kind: 'block.lifted',
+      actor: { kind: 'system' },
+      about: aboutKill(row),
+      data: { id: row.id, reason: TIME_IS_UP },
+    });
+  }
+}
+
+const TIME_IS_UP = 'its time is up';
 
 /** A kill and what is left of it, target by target. */
 export async function readKill(

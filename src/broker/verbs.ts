@@ -219,6 +219,8 @@ export interface KillAsk {
   readonly task: string | null;
   readonly all: boolean;
   readonly reason: string;
+  /** After how long its block is lifted by itself; absent: when somebody lifts it. */
+  readonly blockSeconds?: number;
 }
 
 /** A kill and what is left of it. */

@@ -193,6 +193,7 @@ function addKilling(program: Command, io: Io, action: Action): void {
     .option('--task <id>')
     .option('--all', 'everything, in place of the others')
     .requiredOption('--reason <text>', 'why, for the log')
+    .option('--block-for <duration>', 'lift the block by itself then', parseDuration)
     .option('--no-wait', 'do not wait until all of it has ended')
     .action(action(async (options: KillOptions) => (await import('./commands/kill.ts')).kill(io, options)));
   connectionOptions(program.command('blocks'))

@@ -1,6 +1,7 @@
 import type { AccessRule } from '../grants/access.ts';
 import type { Grant, Human, PrincipalMatcher } from '../grants/grant.ts';
 import type { AttestorKind, FallbackTerms } from '../identity/attestor.ts';
+import type { Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
 
@@ -34,6 +35,9 @@ export interface Config {
   /** Who is who, where one human has several identities. */
   readonly people: readonly Human[];
   readonly audit: AuditConfig;
+  /** Who is told of what happens. Some hold secrets. */
+  readonly notifications: readonly ChannelConfig[];
+  readonly signals: SignalsConfig;
   /** Digests of the parts of the configuration by their names, to tell what changed. Secrets are not in them. */
   readonly parts: Readonly<Record<string, string>>;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
@@ -68,6 +72,60 @@ export type ExportConfig = { readonly name: string; readonly from: number } & (
   | { readonly type: 'syslog'; readonly host: string; readonly port: number; readonly ca: string | null }
   | { readonly type: 'otlp'; readonly url: string; readonly authorization: string | null }
 );
+
+/** As `createChannel` of notify/ wants it. `events` null: the usual ones. */
+export type ChannelConfig = { readonly name: string; readonly events: readonly string[] | null } & (
+  | { readonly type: 'webhook'; readonly url: string; readonly secret: string }
+  | {
+      readonly type: 'slack';
+      readonly way:
+        | {
+            readonly kind: 'token';
+            readonly token: string;
+            readonly channel: string;
+            readonly apiUrl: string;
+          }
+        | { readonly kind: 'webhook'; readonly url: string };
+      readonly signingSecret: string | null;
+      readonly users: ReadonlyMap<
+        string,
+        {
+          readonly issuer: string;
+          readonly subject: string;
+          readonly claims: Readonly<Record<string, Json>>;
+        }
+      >;
+      readonly hooksOrigin: string;
+    }
+  | {
+      readonly type: 'email';
+      readonly host: string;
+      readonly port: number;
+      readonly from: string;
+      readonly to: string;
+      readonly login: { readonly user: string; readonly password: string } | null;
+      readonly ca: string | null;
+      readonly tls: 'implicit' | 'starttls' | 'none';
+    }
+);
+
+/** Signals of the Shared Signals Framework. `authorization` is a secret. */
+export interface SignalsConfig {
+  readonly transmitters: readonly {
+    readonly name: string;
+    readonly issuer: string;
+    readonly audience: string;
+    readonly keys: { readonly uri: string } | { readonly set: string };
+    readonly speaksFor: readonly string[];
+    readonly blockSeconds: number;
+  }[];
+  readonly receivers: readonly {
+    readonly name: string;
+    readonly url: string;
+    readonly audience: string;
+    readonly authorization: string | null;
+  }[];
+}
 
 export interface BrokerConfig {
   /** Without a slash at its end. */

@@ -18,6 +18,7 @@ import { fallbackFaults } from './fallbacks.ts';
 import { type ReadFile, readFault } from './files.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
 import { MAX_FILE_BYTES } from './limits.ts';
+import { notificationsConfig, outsideFaults, signalsConfig } from './notifications.ts';
 import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
@@ -122,8 +123,11 @@ async function build(
   const database = await expandSection(members, 'database', loading);
   const keys = await expandSection(members, 'keys', loading);
   const expanded = await expandSection(members, 'audit', loading);
+  const notifications = await expandSection(members, 'notifications', loading);
+  const signals = await expandSection(members, 'signals', loading);
+  const outside = { ...notifications?.value, ...signals?.value };
   const sections = readSections(
-    { ...members, ...database?.value, ...keys?.value, ...expanded?.value },
+    { ...members, ...database?.value, ...keys?.value, ...expanded?.value, ...outside },
     loading,
   );
   const issuers = await loadIssuers(
@@ -145,6 +149,7 @@ async function build(
   const people = readPeople(sections.people ?? [], world, loading);
   refuseUnnamed(grants, people, loading);
   loading.faults.push(...fallbackFaults(issuers.configured, people));
+  loading.faults.push(...outsideFaults(sections, world.issuers));
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
@@ -162,6 +167,8 @@ async function build(
     ...database?.shown,
     ...expanded?.shown,
     ...keys?.shown,
+    ...notifications?.shown,
+    ...signals?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
   };
@@ -179,6 +186,8 @@ async function build(
     access,
     people,
     audit,
+    notifications: notificationsConfig(sections.notifications ?? []),
+    signals: signalsConfig(sections.signals),
     log: sections.log,
   };
 }
@@ -199,7 +208,7 @@ const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
 
 async function expandSection(
   raw: Members,
-  name: 'database' | 'keys' | 'audit',
+  name: 'database' | 'keys' | 'audit' | 'notifications' | 'signals',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

@@ -4,6 +4,7 @@ import { duration } from '../grants/duration.ts';
 import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
 import { auditSchema } from './audit.ts';
 import { MAX_ENTRIES } from './limits.ts';
+import { notificationsSchema, signalsSchema } from './notifications.ts';
 
 /** How `hallpass.yaml` is written. What the kinds of issuers and targets say of themselves is in their own schemas. */
 
@@ -215,6 +216,12 @@ export const configSchema = z.strictObject({
     .default([])
     .meta({ description: 'Humans with several identities: nobody approves for himself, or twice' }),
   audit: auditSchema.optional().meta({ description: 'The audit log' }),
+  notifications: notificationsSchema
+    .default([])
+    .meta({ description: 'Who is told of what happens, see `src/notify/README.md`' }),
+  signals: signalsSchema
+    .optional()
+    .meta({ description: 'Signals of the Shared Signals Framework (CAEP), see `src/signals/README.md`' }),
   log: log.prefault({}).meta({ description: 'The log on standard output' }),
 });
 export type RawConfig = z.output<typeof configSchema>;

@@ -47,6 +47,7 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'kit.sealed': [6003, 1, 3],
   'offline.replayed': [6003, 99, 4],
   'kit.code-reused': [3002, 99, 5],
+  'notification.failed': [6003, 99, 3],
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 
@@ -55,6 +56,7 @@ const FAILURES: ReadonlySet<EventKind> = new Set([
   'request.refused',
   'lease.mint-failed',
   'lease.end-failed',
+  'notification.failed',
 ]);
 
 /** Authentication: Logon. What a stranger is refused is one that failed. */

@@ -27,4 +27,15 @@ export interface OcsfEvent {
 }
 
 /** The wire did what it should not: what for the log of the operator, without anything secret. */
-export class SinkError extends Error {}
+export class SinkError extends Error {
+  /** How long the other side asks us to wait. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, retryAfterMs?: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The other side understood it and will not take it, however often it comes. */
+export class Refused extends SinkError {}

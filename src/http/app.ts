@@ -3,7 +3,9 @@ import type { Logger } from 'pino';
 import type { KitVerbs } from '../broker/kits.ts';
 import type { LogVerbs } from '../broker/log.ts';
 import type { Verbs } from '../broker/verbs.ts';
+import type { SlackDesk } from '../notify/slack/desk.ts';
 import type { Runtime } from '../runtime.ts';
+import type { SignalDesk } from '../signals/receive.ts';
 import type { Border } from './endpoint.ts';
 import type { HttpLimits } from './limits.ts';
 import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
@@ -18,6 +20,8 @@ import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addRequestRoutes } from './routes/requests.ts';
 import { addReviewRoutes } from './routes/reviews.ts';
+import { addSignalRoutes } from './routes/signals.ts';
+import { addSlackRoutes } from './routes/slack.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -40,6 +44,10 @@ export interface AppOptions {
   readonly kits?: KitVerbs;
   /** The broker as an issuer, where it has signing keys. */
   readonly issuer?: PublishedIssuer;
+  /** What takes clicks in Slack, where a channel has buttons. */
+  readonly slack?: SlackDesk;
+  /** What takes signals, where somebody may send any. */
+  readonly signals?: SignalDesk;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
@@ -57,6 +65,8 @@ export function createApp({
   transparency,
   kits,
   issuer,
+  slack,
+  signals,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
@@ -84,6 +94,8 @@ export function createApp({
   if (transparency !== undefined) addLogRoutes(border, transparency);
   if (kits !== undefined) addKitRoutes(border, kits);
   addOAuthRoutes(border);
+  if (slack) addSlackRoutes(border, slack);
+  if (signals) addSignalRoutes(border, signals);
   addSystemRoutes({ ...border, version, ready });
   if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>

@@ -527,6 +527,9 @@ export const killRequest = z
     task: id.optional(),
     all: z.literal(true).optional().meta({ description: 'In place of all others' }),
     reason: z.string().min(1).max(1000),
+    block_seconds: z.int().min(1).max(31_536_000).optional().meta({
+      description: 'After how long its block is lifted by itself; without it, when somebody lifts it',
+    }),
   })
   .meta({ id: 'KillRequest' });
 
@@ -545,6 +548,9 @@ export const kill = z
     leases: z.int().meta({ description: 'Leases that it made due' }),
     marked_at: instant.nullable().meta({ description: 'When all that it matches had been made due' }),
     lifted_at: instant.nullable().meta({ description: 'It keeps out what it matches until then' }),
+    lifts_at: instant
+      .nullable()
+      .meta({ description: 'When it is lifted by itself; null: when somebody does' }),
     lifted_by: identity.nullable(),
     lift_reason: z.string().nullable(),
   })

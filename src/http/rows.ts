@@ -262,6 +262,7 @@ export function killJson(row: KillRow): contract.Kill {
     leases: row.leases,
     marked_at: instantOrNull(row.markedAt),
     lifted_at: instantOrNull(row.liftedAt),
+    lifts_at: instantOrNull(row.liftsAt),
     lifted_by: row.liftedBy,
     lift_reason: row.liftReason,
   };

@@ -44,6 +44,8 @@ export interface Issuer {
   jwks(): Json;
   /** A signed token that states who this broker is. Throws RangeError for claims or a lifetime that it does not give. */
   identityToken(token: IdentityToken): Promise<string>;
+  /** A signed security event token (RFC 8417). It does not expire: what it says has happened. */
+  securityEvent(event: SecurityEvent): Promise<string>;
   /** Reads the keys, makes those whose time has come, and drops those whose time is over. */
   refresh(): Promise<void>;
   /** Refreshes every few minutes until the signal aborts. */
@@ -56,6 +58,16 @@ export interface IdentityToken {
   /** Beside the registered ones, which are ours. */
   readonly claims: Readonly<Record<string, Json>>;
   readonly ttlSeconds: number;
+}
+
+export interface SecurityEvent {
+  /** The same for what is sent again. */
+  readonly id: string;
+  readonly audience: string;
+  /** RFC 9493. */
+  readonly subject: Json;
+  /** By their URIs. */
+  readonly events: Readonly<Record<string, Json>>;
 }
 
 interface LoadedKey extends DatedKey {
@@ -71,14 +83,26 @@ const OURS = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti']);
 export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   const { url, algorithm, runtime } = options;
   let keys = await loadKeys(options, new Map());
+  function signer(): LoadedKey {
+    const key = signerAt(keys, algorithm, runtime.now());
+    if (key === null) throw new HallpassError('stopped', 'Cannot sign: there is no signing key');
+    return key;
+  }
   const issuer: Issuer = {
     url,
     discovery: () => discoveryOf(url),
     jwks: () => ({ keys: publishedAt(keys, runtime.now()).map(({ publicKey }) => publicKey) }),
-    async identityToken(token) {
-      const signer = signerAt(keys, algorithm, runtime.now());
-      if (signer === null) throw new HallpassError('stopped', 'Cannot sign: there is no signing key');
-      return sign(url, signer, token, runtime);
+    identityToken: async (token) => sign(url, signer(), token, runtime),
+    async securityEvent({ id, audience, subject, events }) {
+      const { algorithm: alg, kid, privateKey } = signer();
+      // Neither `sub` nor `exp`, and a type of its own: nobody can take it for an identity token (RFC 8417, section 4.6).
+      return new SignJWT({ sub_id: subject, events })
+        .setProtectedHeader({ alg, kid, typ: 'secevent+jwt' })
+        .setIssuer(url)
+        .setAudience(audience)
+        .setIssuedAt(Math.floor(runtime.now() / 1000))
+        .setJti(id)
+        .sign(privateKey);
     },
     async refresh() {
       keys = await loadKeys(options, new Map(keys.map((key) => [key.kid, key])));

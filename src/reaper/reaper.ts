@@ -2,7 +2,7 @@ import { expireRequests } from '../broker/approval.ts';
 import { tellOverdueReviews } from '../broker/break-glass.ts';
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
-import { finishKills } from '../broker/kill.ts';
+import { finishKills, liftLapsed } from '../broker/kill.ts';
 import { endWithdrawn } from '../broker/withdraw.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
@@ -79,6 +79,7 @@ export function createReaper(broker: Broker): Reaper {
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
     await finishKills(broker);
+    await liftLapsed(broker);
     const withdrawn = await endWithdrawn(broker, HOUSEKEEPING_BATCH);
     const closed = await Promise.all((await expiredTasks(database, now, HOUSEKEEPING_BATCH)).map(close));
     await expireRequests(broker, HOUSEKEEPING_BATCH);

@@ -3,6 +3,7 @@ import { type Checkpoint, parseCheckpoint } from '../audit/checkpoint.ts';
 import { parseNote, parseSignatureLines, type VerifierKey, verifiedBy } from '../audit/note.ts';
 import { rangeHash, tilesFor } from '../audit/tile.ts';
 import { consistencyRanges } from '../audit/tree.ts';
+import { createLoop, type Loop } from '../loop.ts';
 import { type Runtime, withDeadline } from '../runtime.ts';
 import type { Database } from '../store/database.ts';
 import { readLogHead, readTiles, storeWitnessed } from '../store/log.ts';
@@ -28,18 +29,12 @@ export interface WitnessContext {
 
 /**
  * Has the checkpoints of the log cosigned, by https://c2sp.org/tlog-witness: each witness vouches that the log only
- * ever grew. The log does not wait for them.
+ * ever grew. The log does not wait for them. `tick` shows them the newest checkpoint, and answers how many cosigned it.
  */
-export interface Witnessing {
-  /** Shows them the newest checkpoint; answers how many cosigned it. */
-  tick(): Promise<number>;
-  run(signal: AbortSignal): Promise<void>;
-}
-
 export function createWitnessing(
   { database, runtime, log, wentBack }: WitnessContext,
   witnesses: readonly Witness[],
-): Witnessing {
+): Loop {
   /** The size that each of them saw last, as far as this process knows. */
   const sizes = new Map<Witness, number>();
   const accusers = new Set<Witness>();
@@ -107,18 +102,10 @@ export function createWitnessing(
     return [`old ${old}`, ...proof.map((hash) => Buffer.from(hash).toString('base64')), '', text].join('\n');
   }
 
-  async function run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await tick();
-      } catch (error) {
-        log.warn({ err: error }, 'cannot have the audit log witnessed');
-      }
-      await runtime.sleep(EVERY_MS, signal).catch(() => {});
-    }
-  }
-
-  return { tick, run };
+  const pace = { busyMs: EVERY_MS, idleMs: EVERY_MS, retryMs: () => EVERY_MS };
+  return createLoop(runtime, pace, tick, (error) =>
+    log.warn({ err: error }, 'cannot have the audit log witnessed'),
+  );
 }
 
 /** The lines of the witness's own key, when they are good; all others are left. */

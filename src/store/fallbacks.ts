@@ -2,7 +2,7 @@ import { getTableColumns } from 'drizzle-orm';
 import type { NewEvent } from '../audit/event.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Database, Statement } from './database.ts';
-import { logWhere, recordOf } from './kills.ts';
+import { logWhere, recordOf } from './logged.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { FallbackRow } from './rows.ts';
 import { fallback } from './schema.ts';

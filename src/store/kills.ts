@@ -1,8 +1,9 @@
 import { getTableColumns } from 'drizzle-orm';
-import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
-import { newId, type Runtime } from '../runtime.ts';
-import { eventRecord } from './commit.ts';
+import type { NewEvent } from '../audit/event.ts';
+import type { Runtime } from '../runtime.ts';
+import type { EvidenceUse } from './commit.ts';
 import { type Database, type Statement, sqlState } from './database.ts';
+import { logWhere, recordOf } from './logged.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { Identity, KillMatch, KillRow } from './rows.ts';
 import { kill } from './schema.ts';
@@ -25,38 +26,26 @@ const MARK_BATCH = 50_000;
 
 const toKill = rowReader<KillRow>(getTableColumns(kill));
 
-const EVENT_COLUMNS = `"id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text,
-  "target" text, "issuer" text, "subject" text, "body" text`;
-
-/** Writes the event of $2 where `done` has a row, and has it wait for its index. */
-export function logWhere(done: string): string {
-  return `
-    logged as (
-      insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
-      select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
-      from json_to_recordset($2::json) as e(${EVENT_COLUMNS}) where exists (select from ${done})
-      returning seq, at),
-    await_index as (
-      insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from logged group by at)`;
-}
-
 /**
- * Orders a kill: from its commit on, nothing that it matches begins or is kept alive. What was begun before is there
- * to be marked: every commit that begins a lease holds the gate until it is visible. False: too many blocks stand.
+ * Orders a kill, and uses up the evidence that it rests on: both or neither. From its commit on, nothing that it
+ * matches begins or is kept alive. What was begun before is there to be marked: every commit that begins a lease holds
+ * the gate until it is visible. Refused where too many blocks stand, or the evidence was used before.
  */
 export async function orderKill(
   database: Database,
   runtime: Runtime,
   row: KillRow,
+  evidence: readonly Pick<EvidenceUse, 'id' | 'keepUntil'>[],
   event: NewEvent,
-): Promise<boolean> {
+): Promise<'ordered' | 'full' | 'replayed'> {
   const { id, issuer, subject, grant, target, task } = row;
-  const made = await database.query(ORDER, [
+  const instant = (ms: number) => new Date(ms).toISOString();
+  const parameters = [
     JSON.stringify([{ id, issuer, subject, grant, target, task }]),
     recordOf(runtime, event),
     MAX_BLOCKS,
     id,
-    new Date(row.orderedAt).toISOString(),
+    instant(row.orderedAt),
     JSON.stringify(row.orderedBy),
     row.reason,
     issuer,
@@ -64,20 +53,36 @@ export async function orderKill(
     grant,
     target,
     task,
-  ]);
-  return made.length > 0;
+    JSON.stringify(evidence.map((use) => ({ id: use.id, keepUntil: instant(use.keepUntil) }))),
+    row.liftsAt === null ? null : instant(row.liftsAt),
+  ];
+  try {
+    const [answer] = await database.query<{ made: boolean; replayed: boolean }>(ORDER, parameters);
+    if (answer?.made) return 'ordered';
+    return answer?.replayed ? 'replayed' : 'full';
+  } catch (error) {
+    // Somebody used the same evidence in this very moment.
+    if (sqlState(error) === '23505') return 'replayed';
+    throw error;
+  }
 }
 
 const ORDER: Statement = {
   name: 'order_kill',
   text: `
-    with gated as (
-      update gate set blocks = blocks || $1::jsonb where jsonb_array_length(blocks) < $3::int returning 1 as one),
+    with evidence as (select * from json_to_recordset($13::json) as x("id" text, "keepUntil" timestamptz)),
+    replayed as (select 1 as one from evidence e join used_evidence u on u.id = e.id),
+    gated as (
+      update gate set blocks = blocks || $1::jsonb
+      where jsonb_array_length(blocks) < $3::int and not exists (select from replayed) returning 1 as one),
+    used as (
+      insert into used_evidence (id, used_for, keep_until)
+      select e.id, $4, e."keepUntil" from evidence e where exists (select from gated)),
     made as (
-      insert into kill (id, ordered_at, ordered_by, reason, issuer, subject, grant_name, target, task_id)
-      select $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12 from gated returning id),
+      insert into kill (id, ordered_at, ordered_by, reason, issuer, subject, grant_name, target, task_id, lifts_at)
+      select $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12, $14 from gated returning id),
     ${logWhere('made')}
-    select id from made`,
+    select exists (select from made) as made, exists (select from replayed) as replayed`,
 };
 
 /** Lifts the block of a kill that was carried out. False: it is not there, or was lifted, or is not carried out yet. */
@@ -111,11 +116,6 @@ const LIFT: Statement = {
     ${logWhere('lifted')}
     select id from lifted`,
 };
-
-export function recordOf(runtime: Runtime, event: NewEvent): string {
-  const at = new Date(runtime.now()).toISOString();
-  return JSON.stringify([eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event })]);
-}
 
 /**
  * Makes due what a kill matches: leases, and open tasks unless it is about a target. Idempotent: whoever finds a kill
@@ -238,6 +238,19 @@ export async function unmarkedKills(database: Database): Promise<KillRow[]> {
   const rows = await database.query<StoredRow>(
     { name: 'unmarked_kills', text: 'select * from kill where marked_at is null order by id limit 100' },
     [],
+  );
+  return rows.map(toKill);
+}
+
+/** Kills whose block was to stand until now. */
+export async function lapsedBlocks(database: Database, now: number): Promise<KillRow[]> {
+  const rows = await database.query<StoredRow>(
+    {
+      name: 'lapsed_blocks',
+      text: `select * from kill where lifts_at <= $1 and lifted_at is null and marked_at is not null
+             order by lifts_at limit 100`,
+    },
+    [new Date(now).toISOString()],
   );
   return rows.map(toKill);
 }

@@ -3,7 +3,7 @@ import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { eventRecord } from './commit.ts';
 import type { Database, Statement } from './database.ts';
-import { logWhere, recordOf } from './kills.ts';
+import { logWhere, recordOf } from './logged.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { KitRow } from './rows.ts';
 import { kit } from './schema.ts';

@@ -141,6 +141,8 @@ export interface KillRow extends KillMatch {
   readonly liftedAt: number | null;
   readonly liftedBy: Identity | null;
   readonly liftReason: string | null;
+  /** When the block is lifted by itself; null: when somebody lifts it. */
+  readonly liftsAt: number | null;
 }
 
 /** Who did something, as a row keeps it. */

@@ -125,6 +125,7 @@ export const kill = pgTable('kill', {
   liftedAt: instant('lifted_at'),
   liftedBy: jsonb('lifted_by').$type<{ readonly issuer: string; readonly subject: string }>(),
   liftReason: text('lift_reason'),
+  liftsAt: instant('lifts_at'),
 });
 
 export const approvalRequest = pgTable('approval_request', {

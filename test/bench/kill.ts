@@ -29,7 +29,7 @@ try {
     const row = killRow(match);
     const begin = performance.now();
     const event = { kind: 'kill.ordered', actor: { kind: 'system' }, about: {} } as const;
-    await orderKill(database, systemRuntime, row, {
+    await orderKill(database, systemRuntime, row, [], {
       ...event,
       data: { id: row.id, reason: row.reason, match: {} },
     });
@@ -71,5 +71,6 @@ function killRow(match: Partial<KillRow>): KillRow {
     liftedAt: null,
     liftedBy: null,
     liftReason: null,
+    liftsAt: null,
   };
 }

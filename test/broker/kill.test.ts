@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import type { KillAsk } from '../../src/broker/verbs.ts';
+import type { Caller, KillAsk } from '../../src/broker/verbs.ts';
 import { orderKill } from '../../src/store/kills.ts';
 import {
   asking,
@@ -203,13 +203,48 @@ test('kill: one that was ordered and not carried out is carried out by the next 
     about: {},
     data: { id, reason: 'x', match: {} },
   };
-  await orderKill(database, runtime, row, event as Parameters<typeof orderKill>[3]);
+  await orderKill(database, runtime, row, [], event as Parameters<typeof orderKill>[4]);
   expect(reason(await hallpass.verbs.liftBlock(OPERATOR, id, 'too early'))).toBe('in-progress');
   expect(reason(await hallpass.verbs.openTask(WORKLOAD, asking()))).toBe('not-allowed');
   const next = await stage.start();
   await next.reap();
   expect((await stage.lease(leaseId)).endReason).toBe('killed');
   expect(value(await next.verbs.readKill(OPERATOR, id)).kill).toMatchObject({ leases: 1, tasks: 1 });
+});
+
+test('kill: one with a time keeps out until then, and is lifted by the broker', async () => {
+  const { kill } = value(await hallpass.verbs.kill(OPERATOR, killing({ grant: 'report', blockSeconds: 45 })));
+  const other = value(await hallpass.verbs.kill(OPERATOR, killing({ grant: 'nothing' }))).kill;
+  await stage.runtime.advance(29_000);
+  await hallpass.reap();
+  expect(reason(await hallpass.verbs.openTask(WORKLOAD, asking()))).toBe('not-allowed');
+  await stage.runtime.advance(31_000);
+  await hallpass.reap();
+  value(await hallpass.verbs.openTask(WORKLOAD, asking()));
+  const lifted = (await hallpass.events()).filter((event) => event.kind === 'block.lifted');
+  expect(lifted).toMatchObject([{ actor: { kind: 'system' }, data: { id: kill.id } }]);
+  expect(value(await hallpass.verbs.listBlocks(OPERATOR)).map(({ id }) => id)).toEqual([other.id]);
+});
+
+test('kill: its evidence is used up by the order, and by no order that was refused', async () => {
+  if (OPERATOR.kind !== 'principal') throw new Error('a principal');
+  const { principal } = OPERATOR;
+  const singleUse = { id: 'once', until: stage.runtime.now() + 60_000 };
+  const once: Caller = {
+    ...OPERATOR,
+    principal: { ...principal, proof: { ...principal.proof, singleUse } },
+  };
+  const used = () => stage.database.query({ name: 'used', text: 'select id from used_evidence' }, []);
+  await stage.database.script(
+    "update gate set blocks = (select jsonb_agg('{}'::jsonb) from generate_series(1, 1000))",
+  );
+  expect(reason(await hallpass.verbs.kill(once, killing({ grant: 'x' })))).toBe('limit-reached');
+  expect(await used()).toEqual([]);
+  await stage.database.script("update gate set blocks = '[]'");
+  const answers = await Promise.all([1, 2].map(() => hallpass.verbs.kill(once, killing({ grant: 'x' }))));
+  expect(answers.filter(({ ok }) => ok)).toHaveLength(1);
+  expect(reason(await hallpass.verbs.kill(once, killing({ grant: 'x' })))).toBe('unauthenticated');
+  expect(value(await hallpass.verbs.listBlocks(OPERATOR))).toHaveLength(1);
 });
 
 test('kill: an intent that is being written while the kill is ordered does not survive it', async (ctx) => {

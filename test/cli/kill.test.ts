@@ -35,6 +35,13 @@ describe('kill, blocks, unblock', () => {
     expect(written.out).toMatch(/saas +3 +0 +2030-01-01 00:00:00Z +lapses then/);
   });
 
+  it('says when a block is lifted by itself', async () => {
+    const { run, written, verbs } = commandLine();
+    expect(await run('kill', '--all', '--reason', 'drill', '--block-for', '15m')).toBe(EXIT.done);
+    expect(verbs.calls.find(({ verb }) => verb === 'kill')?.args[1]).toMatchObject({ blockSeconds: 900 });
+    expect(written.err).toMatch(/until 20\d\d-[\d-]+ [\d:]+Z, or until: hallpass unblock/);
+  });
+
   it.each([[['kill', '--reason', 'x']], [['kill', '--all']], [['unblock', 'x']]])(
     'refuses %j as usage',
     async (args) => {

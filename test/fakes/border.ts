@@ -4,6 +4,8 @@ import { createApp } from '../../src/http/app.ts';
 import { defaultHttpLimits, type HttpLimits } from '../../src/http/limits.ts';
 import { prometheusMetrics } from '../../src/http/metrics.ts';
 import type { PublishedIssuer } from '../../src/http/routes/issuer.ts';
+import type { SlackDesk } from '../../src/notify/slack/desk.ts';
+import type { SignalDesk } from '../../src/signals/receive.ts';
 import { type FakeClock, fakeClock } from './clock.ts';
 import { type FakeOptions, FakeVerbs } from './verbs.ts';
 
@@ -13,6 +15,8 @@ export function fakeBorder(
     limits?: Partial<HttpLimits>;
     clock?: FakeClock;
     issuer?: PublishedIssuer;
+    slack?: SlackDesk;
+    signals?: SignalDesk;
     readiness?: { ready: boolean; reasons: string[] };
   } = {},
 ) {
@@ -29,6 +33,8 @@ export function fakeBorder(
     ready: async () => options.readiness ?? { ready: true, reasons: [] },
     version: '1.2.3',
     ...(options.issuer ? { issuer: options.issuer } : {}),
+    slack: options.slack ?? { handle: async () => 'unknown' },
+    signals: options.signals ?? { receive: async () => null },
   });
   return { app, verbs, clock, lines };
 }

@@ -299,7 +299,8 @@ export class FakeVerbs implements Verbs {
   async kill(...[caller, ask]: Parameters<Verbs['kill']>) {
     const refusal = await this.begin('kill', caller, ask);
     if (refusal) return err(refusal);
-    const { all: _all, ...match } = ask;
+    const { all: _all, blockSeconds, ...match } = ask;
+    const now = this.options.runtime.now();
     const row: KillRow = {
       ...match,
       id: newId(this.options.runtime),
@@ -311,6 +312,7 @@ export class FakeVerbs implements Verbs {
       liftedAt: null,
       liftedBy: null,
       liftReason: null,
+      liftsAt: blockSeconds === undefined ? null : now + blockSeconds * 1000,
     };
     this.kills.set(row.id, row);
     return ok({ kill: row, rest: this.killRest });

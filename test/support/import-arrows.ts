@@ -10,11 +10,21 @@ import { parseSync, Visitor } from 'oxc-parser';
 const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
-  config: { values: ['grants', 'providers/provider.ts'], types: ['identity/attestor.ts'] },
+  // The kinds of events, so that nobody waits for news of a kind that there is not.
+  config: {
+    values: ['grants', 'providers/provider.ts', 'audit/schema.ts'],
+    types: ['identity/attestor.ts'],
+  },
   http: {
     // The forms of the log are the same for all who read them.
     values: ['broker', 'http/contract.ts', 'audit'],
-    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
+    types: [
+      'store/rows.ts',
+      'audit/event.ts',
+      'grants/grant.ts',
+      'notify/slack/desk.ts',
+      'signals/receive.ts',
+    ],
   },
   'http/contract.ts': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
@@ -29,6 +39,16 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   trails: {},
   sequencer: { values: ['store', 'audit'] },
   export: { values: ['store', 'audit'] },
+  // It follows the log as the export does, and takes clicks as the border takes requests: through the broker.
+  notify: {
+    values: ['export', 'audit', 'broker', 'grants/duration.ts'],
+    types: ['store/rows.ts'],
+  },
+  // The same, with the signed tokens of others and of the broker itself.
+  signals: {
+    values: ['export', 'audit', 'broker', 'identity/jwt'],
+    types: ['issuer/issuer.ts'],
+  },
   issuer: { values: ['store'] },
   // What a sealed kit is: the broker that it holds is put together by the composition root, like any.
   offline: { types: ['identity/attestor.ts'] },
@@ -66,6 +86,7 @@ const COMPOSITION = new Set([
   'offline-seal.ts',
   'offline-run.ts',
   'offline-replay.ts',
+  'outward.ts',
 ]);
 
 const LEAVES = new Set([
@@ -73,6 +94,7 @@ const LEAVES = new Set([
   'result.ts',
   'runtime.ts',
   'limits.ts',
+  'loop.ts',
   'json.ts',
   'outbound.ts',
   'node-errors.ts',
@@ -97,6 +119,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'drizzle-orm': ['store'],
   hono: ['http', 'main'],
   jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
+  nodemailer: ['notify'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],

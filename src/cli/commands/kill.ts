@@ -13,6 +13,8 @@ export interface KillOptions extends ConnectionOptions {
   readonly task?: string;
   readonly all?: true;
   readonly reason: string;
+  /** Seconds until its block is lifted by itself. */
+  readonly blockFor?: number;
   /** False: does not wait until all of it has ended. */
   readonly wait: boolean;
 }
@@ -29,11 +31,13 @@ export async function kill(io: Io, options: KillOptions): Promise<number> {
     );
   }
   const client = connect(io, options);
-  let progress = await client.kill({ issuer, subject, grant, target, task, all, reason });
-  const { id, tasks, leases } = progress.kill;
+  const block_seconds = options.blockFor;
+  let progress = await client.kill({ issuer, subject, grant, target, task, all, reason, block_seconds });
+  const { id, tasks, leases, lifts_at: liftsAt } = progress.kill;
+  const until = liftsAt === null ? '' : ` ${when(liftsAt)}, or until`;
   say(
     io,
-    `${leases} leases of ${tasks} tasks are due; nothing that matches begins until: hallpass unblock ${id}`,
+    `${leases} leases of ${tasks} tasks are due; nothing that matches begins until${until}: hallpass unblock ${id}`,
   );
   let left = -1;
   while (options.wait && endable(progress) > 0) {

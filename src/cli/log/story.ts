@@ -86,6 +86,8 @@ function toldOf(event: AuditEvent): string {
       return `ALARM: the code of ${event.data.holder} opened kit ${event.data.kit} a second time (entry ${event.data.index} of ${event.data.log})`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
+    case 'notification.failed':
+      return `${event.data.channel} could not be told of ${event.data.of} (${event.data.event}): ${event.data.detail}`;
     case 'broker.started':
       return `the broker started, version ${event.data.version}`;
     case 'configuration.loaded':

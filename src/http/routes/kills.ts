@@ -28,6 +28,7 @@ export function addKillRoutes(border: Border): void {
         task: body.task ?? null,
         all: body.all ?? false,
         reason: body.reason,
+        ...(body.block_seconds === undefined ? {} : { blockSeconds: body.block_seconds }),
       });
       return killed.ok ? ok({ status: 201, json: killProgressJson(killed.value) }) : killed;
     },

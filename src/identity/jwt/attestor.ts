@@ -1,4 +1,3 @@
-import { type CryptoKey, compactVerify, errors } from 'jose';
 import { sha256 } from '../../json.ts';
 import { err, ok, type Result } from '../../result.ts';
 import type { AttestationReason, AttestationRefusal, Attestor, Principal, SingleUse } from '../attestor.ts';
@@ -10,10 +9,9 @@ import {
   type RegisteredClaims,
   type TimeBounds,
 } from './claims.ts';
-import type { KeySet } from './jwks.ts';
 import type { KeySource } from './keys.ts';
 import { CLOCK_TOLERANCE_SECONDS_MAX, TOKEN_MAX_CHARS, VERIFIED_TOKENS_MAX } from './limits.ts';
-import type { Edition } from './refreshed.ts';
+import { brief, provenBy } from './signature.ts';
 import type { JsonObject } from './strict-json.ts';
 import {
   isOfAnother,
@@ -88,42 +86,23 @@ export function createTokenAttestor(name: string, profile: TokenProfile, keys: K
     return ok({ text, hash, parts, header: header.value, claims: claims.value });
   }
 
-  /** The keys to try, asking the issuer once more when it seems to have new ones. */
-  async function findKeys(
-    header: TokenHeader,
-    signal: AbortSignal,
-  ): Promise<Result<{ edition: Edition<KeySet>; candidates: CryptoKey[] }, AttestationRefusal>> {
-    const current = await keys.current(signal);
-    if (!current.ok) return refuse('keys-unavailable', current.error);
-    const candidates = await current.value.value.candidates(header);
-    if (candidates.length > 0) return ok({ edition: current.value, candidates });
-    const newer = await keys.newerThan(current.value, signal);
-    const newCandidates = (await newer?.value.candidates(header)) ?? [];
-    if (newer && newCandidates.length > 0) return ok({ edition: newer, candidates: newCandidates });
-    const key = header.kid === undefined ? `for ${header.alg}` : `${brief(header.kid)} for ${header.alg}`;
-    return refuse('unknown-key', `The issuer has no key ${key}`);
-  }
-
   /** Proves a token: first who signed it, then what it says. Only what depends on the time is left to check. */
   async function verify(
     token: ReadToken,
     signal: AbortSignal,
   ): Promise<Result<VerifiedToken, AttestationRefusal>> {
-    const found = await findKeys(token.header, signal);
-    if (!found.ok) return found;
-    if (!(await isSignedByAny(found.value.candidates, token))) {
-      return refuse('signature', 'The signature is not of the key that the token names');
-    }
+    const proven = await provenBy(keys, token, signal);
+    if (!proven.ok) return refuse(proven.error.reason, proven.error.detail);
     const registered = checkClaims(token.claims, profile);
     if (!registered.ok) return refuse(registered.error.reason, registered.error.detail);
     const fault = profile.faultOf?.(token.claims, registered.value);
     if (fault) return refuse(fault.reason, fault.detail);
-    const proven = {
+    const verifiedToken = {
       principal: toPrincipal(name, profile, token, registered.value),
       times: Object.freeze(registered.value),
     };
-    verified.put(token.hash, found.value.edition.generation, proven);
-    return ok(proven);
+    verified.put(token.hash, proven.value.generation, verifiedToken);
+    return ok(verifiedToken);
   }
 
   const { refresh } = keys;
@@ -148,22 +127,6 @@ export function createTokenAttestor(name: string, profile: TokenProfile, keys: K
       return fault ? refuse(fault.reason, fault.detail) : ok(token.principal);
     },
   };
-}
-
-/** The bytes that are verified here are those that the claims were parsed from: there is one way to spell them. */
-async function isSignedByAny(
-  candidates: readonly CryptoKey[],
-  { text, header }: ReadToken,
-): Promise<boolean> {
-  for (const key of candidates) {
-    try {
-      await compactVerify(text, key, { algorithms: [header.alg] });
-      return true;
-    } catch (error) {
-      if (!(error instanceof errors.JOSEError)) throw error;
-    }
-  }
-  return false;
 }
 
 function toPrincipal(
@@ -196,9 +159,4 @@ function toSingleUse(issuer: string, { parts }: ReadToken, { jti, exp }: Registe
   const mark =
     jti === undefined ? `token:${sha256(`${parts.header}.${parts.payload}`)}` : `jti:${sha256(jti)}`;
   return { id: `${issuer}:${mark}`, until: Math.ceil((exp + CLOCK_TOLERANCE_SECONDS_MAX) * 1000) };
-}
-
-/** A word of a stranger's, for the log. */
-function brief(word: string): string {
-  return JSON.stringify(word.length > 64 ? `${word.slice(0, 64)}…` : word);
 }

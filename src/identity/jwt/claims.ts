@@ -98,7 +98,10 @@ export function checkTimes(times: RegisteredClaims, bounds: TimeBounds, now: num
 }
 
 /** A token that is for others too can be presented here by any of them, so it is refused unless that is allowed. */
-function checkAudience(aud: Json | undefined, expected: ClaimExpectations): ClaimFault | null {
+export function checkAudience(
+  aud: Json | undefined,
+  expected: Pick<ClaimExpectations, 'audiences' | 'allowOtherAudiences'>,
+): ClaimFault | null {
   const audiences = typeof aud === 'string' ? [aud] : aud;
   if (!Array.isArray(audiences) || audiences.length > AUDIENCES_MAX || !audiences.every(isString)) {
     return {
@@ -124,7 +127,7 @@ function isString(value: unknown): value is string {
 }
 
 /** RFC 7519, section 2: seconds since the epoch, fractions allowed. */
-function isNumericDate(value: Json | undefined): value is number {
+export function isNumericDate(value: Json | undefined): value is number {
   return typeof value === 'number' && value >= 0 && value <= NUMERIC_DATE_MAX;
 }
 

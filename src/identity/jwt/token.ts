@@ -54,9 +54,14 @@ export function readClaims(parts: TokenParts): Result<JsonObject, string> {
 
 /**
  * The header, when it is one that we act on. `alg` is a string that no list was consulted for.
+ * Its `typ` is one of `types`, or may be missing where tokens of their kind lack it.
  * Also checks that the signature is canonical base64url, so that nobody can write the same token in two ways.
  */
-export function readHeader(parts: TokenParts, types: ReadonlySet<string>): Result<TokenHeader, string> {
+export function readHeader(
+  parts: TokenParts,
+  types: ReadonlySet<string>,
+  typing: 'optional' | 'required' = 'optional',
+): Result<TokenHeader, string> {
   if (!decodeCanonical(parts.signature)) return err('The signature is not canonical base64url');
   const read = readPart('header', parts.header);
   if (!read.ok) return read;
@@ -64,8 +69,8 @@ export function readHeader(parts: TokenParts, types: ReadonlySet<string>): Resul
   const forbidden = FORBIDDEN_HEADERS.find((name) => Object.hasOwn(read.value, name));
   if (forbidden) return err(`The header has "${forbidden}", which is never followed`);
   if (typeof alg !== 'string') return err('The header has no "alg"');
-  if (typ !== undefined && !isOneOf(typ, types))
-    return err('The header\'s "typ" is not that of an identity token');
+  if ((typ !== undefined || typing === 'required') && !isOneOf(typ, types))
+    return err(`The header's "typ" is not ${[...types].join(' or ')}`);
   if (kid === undefined) return ok({ alg });
   if (typeof kid !== 'string' || kid.length > KEY_ID_MAX_CHARS) {
     return err(`The header's "kid" is not a string of at most ${KEY_ID_MAX_CHARS} characters`);
