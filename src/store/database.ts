@@ -6,6 +6,7 @@ import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import { HallpassError } from '../errors.ts';
 import { holdDirectory } from './directory-lock.ts';
+import { HostPool, hostUrls } from './hosts.ts';
 
 /** The store's one connection to its database: Postgres, or PGlite inside this process. The SQL is the same. */
 export interface Database {
@@ -26,7 +27,7 @@ export interface Statement {
 }
 
 export interface DatabaseSettings {
-  /** A Postgres connection URL; null: PGlite in `directory`. */
+  /** A Postgres connection URL, which may name several servers; null: PGlite in `directory`. */
   readonly url: string | null;
   /** Where PGlite keeps its files; null keeps them in memory, for tests. */
   readonly directory: string | null;
@@ -44,8 +45,7 @@ export async function openDatabase(settings: DatabaseSettings): Promise<Database
 }
 
 async function openPostgres(url: string, connections: number): Promise<Database> {
-  const pool = new pg.Pool({
-    connectionString: url,
+  const options: pg.PoolConfig = {
     max: connections,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
@@ -56,7 +56,10 @@ async function openPostgres(url: string, connections: number): Promise<Database>
     // Every frequent statement is served by an index. Plans are made once and kept, so one that was made while the
     // tables were small must not scan them when they are large; and compiling such a plan would cost more than running it.
     options: '-c enable_seqscan=off -c jit=off',
-  });
+  };
+  const urls = hostUrls(url);
+  const pool =
+    urls.length > 1 ? new HostPool(urls, options) : new pg.Pool({ ...options, connectionString: url });
   // A connection that breaks while idle is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => {});
   return {
