@@ -269,6 +269,10 @@ function limitedGrants({ grants }: Config): string[] {
 /** The margin between the end of a mint's time and the end of its window: for clocks that differ. */
 const WINDOW_MARGIN_MS = defaultLimits.mintWindowMs - defaultLimits.mintTimeoutMs;
 
+/** A claim holds for this many attempts to end, and never so short that the store's own delays outlast it. */
+const CLAIM_PER_ATTEMPT = defaultLimits.claimMs / defaultLimits.endTimeoutMs;
+const SHORTEST_CLAIM_MS = 10_000;
+
 function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
   const mintTimeoutMs = (limits.mintTimeoutSeconds ?? defaultLimits.mintTimeoutMs / 1000) * 1000;
   const endTimeoutMs = (limits.endTimeoutSeconds ?? defaultLimits.endTimeoutMs / 1000) * 1000;
@@ -277,7 +281,7 @@ function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
     mintTimeoutMs,
     mintWindowMs: mintTimeoutMs + WINDOW_MARGIN_MS,
     endTimeoutMs,
-    claimMs: Math.max(defaultLimits.claimMs, endTimeoutMs * 2),
+    claimMs: Math.max(SHORTEST_CLAIM_MS, endTimeoutMs * CLAIM_PER_ATTEMPT),
     mintConcurrency: limits.mintingPerTarget ?? defaultLimits.mintConcurrency,
     endConcurrency: limits.endingPerTarget ?? defaultLimits.endConcurrency,
     observeEveryMs: (limits.observeEverySeconds ?? defaultLimits.observeEveryMs / 1000) * 1000,
