@@ -3,6 +3,7 @@ import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
+import { createClock } from './broker/clock.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { createLogVerbs } from './broker/log.ts';
 import { prometheusObserver, watchLog } from './broker/metrics.ts';
@@ -218,6 +219,12 @@ async function composeBroker(
   const limits = brokerLimits(config);
   const mark = `hp_${await installationMark(database, runtime)}_`;
   await ensureQuotas(database, limitedGrants(config), runtime.now());
+  const clock = createClock({
+    now: runtime.now,
+    steady: () => performance.now(),
+    storeClock: () => databaseClock(database),
+    toleranceMs: limits.clockToleranceMs,
+  });
   const targets = new Map<string, LiveTarget>();
   for (const [name, { kind, settings }] of config.targets) {
     targets.set(name, {
@@ -232,7 +239,7 @@ async function composeBroker(
   return {
     runtime,
     database,
-    committer: createCommitter(database, runtime),
+    committer: createCommitter(database, runtime, clock.fault),
     attestors: [...config.issuers].map(([name, { kind, settings }]) => kind.create(name, settings, runtime)),
     grants: config.grants,
     withdrawn: config.withdrawn,
@@ -245,6 +252,7 @@ async function composeBroker(
     url: config.broker.url,
     nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
+    clock,
     log,
     observe: prometheusObserver(registry),
     wakeReaper,
@@ -319,6 +327,7 @@ async function listen(
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, sequencer, stopping),
+    clockFault: broker.clock.fault,
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
     ...(issuer === null ? {} : { issuer }),
@@ -338,15 +347,10 @@ async function readiness(broker: Broker, sequencer: Sequencer | null, stopping: 
   if (sequencer?.fault)
     return { ready: false, reasons: [`the audit log is not what it was: ${sequencer.fault}`] };
   try {
-    const before = broker.runtime.now();
-    const theirs = await databaseClock(broker.database);
-    const ours = (before + broker.runtime.now()) / 2;
-    const offMs = Math.round(Math.abs(theirs - ours));
-    if (offMs <= broker.limits.clockToleranceMs) return { ready: true, reasons: [] };
-    return {
-      ready: false,
-      reasons: [`this clock and the store's differ by ${offMs} ms: set one of them right`],
-    };
+    const reasons = [];
+    const fault = await broker.clock.compare();
+    if (fault !== null) reasons.push(fault);
+    return { ready: reasons.length === 0, reasons };
   } catch {
     return { ready: false, reasons: ['the store does not answer'] };
   }

@@ -28,6 +28,8 @@ export interface AppOptions {
   readonly url: string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
+  /** What is wrong with this process's clock, or null: then no caller is heard, since nothing can be told by it. */
+  readonly clockFault?: () => Promise<string | null>;
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
@@ -47,6 +49,7 @@ export function createApp({
   url,
   log,
   metrics,
+  clockFault = async () => null,
   ready,
   version,
   transparency,
@@ -62,6 +65,7 @@ export function createApp({
     url,
     log,
     metrics,
+    clockFault,
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
     perCaller: createRateBound(limits.perCaller, limits.maxRateKeys),
     inFlight: { requests: 0, mints: 0 },
