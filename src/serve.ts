@@ -34,7 +34,7 @@ import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
 import { configurationEvent, readConfiguration, storeConfiguration } from './store/configuration.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey, isReadOnly } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -341,7 +341,7 @@ async function listen(
   });
 }
 
-/** Ready to issue: the store answers, its clock agrees with ours, and its log is the one that we know. */
+/** Ready to issue: the store answers and takes writes, its clock agrees with ours, and its log is the one that we know. */
 async function readiness(broker: Broker, sequencer: Sequencer | null, stopping: AbortSignal) {
   if (stopping.aborted) return { ready: false, reasons: ['stopping'] };
   if (sequencer?.fault)
@@ -350,6 +350,7 @@ async function readiness(broker: Broker, sequencer: Sequencer | null, stopping: 
     const reasons = [];
     const fault = await broker.clock.compare();
     if (fault !== null) reasons.push(fault);
+    if (await isReadOnly(broker.database)) reasons.push('the store takes no writes');
     return { ready: reasons.length === 0, reasons };
   } catch {
     return { ready: false, reasons: ['the store does not answer'] };
