@@ -231,8 +231,8 @@ async function composeBroker(
       name,
       kind,
       target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
-      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
-      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits.mintTimeoutMs / 2, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits.endTimeoutMs, limits),
       coverage: null,
     });
   }

@@ -80,8 +80,8 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
       name,
       kind: provider,
       target: provider.open(settings, { runtime, target: name, mark }),
-      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
-      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits.mintTimeoutMs / 2, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits.endTimeoutMs, limits),
       coverage: null,
     };
   }
