@@ -87,7 +87,8 @@ const broker = z.strictObject({
 
 const database = z.strictObject({
   url: z.string().meta({
-    description: 'Connection string of the Postgres that the broker keeps its state in',
+    description:
+      'Connection string of the Postgres that the broker keeps its state in; several hosts, separated by commas, are a primary and its standbys',
     secret: true,
     typeName: 'postgres URL',
   }),
