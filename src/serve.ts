@@ -328,6 +328,7 @@ async function listen(
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, sequencer, stopping),
     clockFault: broker.clock.fault,
+    statementMs: () => broker.database.statementMs,
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
     ...(issuer === null ? {} : { issuer }),

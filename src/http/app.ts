@@ -19,6 +19,7 @@ import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addTrailRoutes } from './routes/trails.ts';
+import { createShedder } from './shed.ts';
 
 export interface AppOptions {
   readonly verbs: Verbs;
@@ -30,6 +31,8 @@ export interface AppOptions {
   readonly metrics: HttpMetrics;
   /** What is wrong with this process's clock, or null: then no caller is heard, since nothing can be told by it. */
   readonly clockFault?: () => Promise<string | null>;
+  /** How long the store takes for a statement of late, in milliseconds: where that is long, those are sent away who would begin something. */
+  readonly statementMs?: () => number;
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
@@ -50,6 +53,7 @@ export function createApp({
   log,
   metrics,
   clockFault = async () => null,
+  statementMs = () => 0,
   ready,
   version,
   transparency,
@@ -66,6 +70,7 @@ export function createApp({
     log,
     metrics,
     clockFault,
+    sheds: createShedder(statementMs),
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
     perCaller: createRateBound(limits.perCaller, limits.maxRateKeys),
     inFlight: { requests: 0, mints: 0 },

@@ -35,6 +35,8 @@ export interface Border extends Observer {
   readonly perCaller: RateBound;
   /** What is wrong with this process's clock, or null. */
   readonly clockFault: () => Promise<string | null>;
+  /** Whether to send away one who would begin something. */
+  readonly sheds: () => boolean;
   /** What is being served now. */
   readonly inFlight: { requests: number; mints: number };
 }
@@ -111,7 +113,8 @@ export async function withinBounds(
 ): Promise<Result<() => void, Fault>> {
   const { inFlight, limits } = border;
   const full =
-    inFlight.requests >= limits.maxInFlight || (mints && inFlight.mints >= limits.maxInFlightMints);
+    inFlight.requests >= limits.maxInFlight ||
+    (mints && (inFlight.mints >= limits.maxInFlightMints || border.sheds()));
   if (full) return err({ code: 'overloaded', retryAfterMs: 1000 });
   inFlight.requests++;
   if (mints) inFlight.mints++;

@@ -15,6 +15,8 @@ export interface Database {
   readonly orm: PgDatabase<PgQueryResultHKT>;
   /** One statement with its parameters. With a name it is prepared once for each connection. */
   query<Row>(statement: Statement, parameters: readonly unknown[]): Promise<Row[]>;
+  /** How long a statement takes of late, in milliseconds, with the wait for a connection. */
+  readonly statementMs: number;
   /** Several statements at once, in one transaction, without parameters. */
   script(sql: string): Promise<void>;
   close(): Promise<void>;
@@ -33,6 +35,31 @@ export interface DatabaseSettings {
   readonly directory: string | null;
   /** Connections to Postgres at the most. */
   readonly connections?: number;
+}
+
+/** How much the newest statement counts against all before it. */
+const NEWEST_SHARE = 0.1;
+
+/** A statement counts as no longer than this, so that a store that was away is soon forgiven. */
+const LONGEST_COUNTED_MS = 2_000;
+
+/** Follows how long statements take; those that fail too. */
+function createStopwatch() {
+  let statementMs = 0;
+  return {
+    get statementMs() {
+      return statementMs;
+    },
+    async time<T>(work: () => Promise<T>): Promise<T> {
+      const from = performance.now();
+      try {
+        return await work();
+      } finally {
+        const lastedMs = Math.min(performance.now() - from, LONGEST_COUNTED_MS);
+        statementMs += NEWEST_SHARE * (lastedMs - statementMs);
+      }
+    },
+  };
 }
 
 /** SQLSTATE classes and codes that mean "the database is not there", and not "the statement is wrong". */
@@ -62,16 +89,18 @@ async function openPostgres(url: string, connections: number): Promise<Database>
     urls.length > 1 ? new HostPool(urls, options) : new pg.Pool({ ...options, connectionString: url });
   // A connection that breaks while idle is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => {});
+  const stopwatch = createStopwatch();
   return {
     kind: 'postgres',
+    get statementMs() {
+      return stopwatch.statementMs;
+    },
     orm: drizzleNodePostgres(pool),
     async query<Row>(statement: Statement, parameters: readonly unknown[]) {
       return withUnavailable(async () => {
-        const result = await pool.query({
-          name: statement.name,
-          text: statement.text,
-          values: [...parameters],
-        });
+        const result = await stopwatch.time(() =>
+          pool.query({ name: statement.name, text: statement.text, values: [...parameters] }),
+        );
         return result.rows as Row[];
       });
     },
@@ -97,11 +126,15 @@ async function openPglite(directory: string | null): Promise<Database> {
     release = holdDirectory(directory);
     client = await PGlite.create(join(directory, 'store'));
   }
+  const stopwatch = createStopwatch();
   return {
     kind: 'pglite',
+    get statementMs() {
+      return stopwatch.statementMs;
+    },
     orm: drizzle(client),
     async query<Row>(statement: Statement, parameters: readonly unknown[]) {
-      const result = await client.query<Row>(statement.text, [...parameters]);
+      const result = await stopwatch.time(() => client.query<Row>(statement.text, [...parameters]));
       return result.rows;
     },
     async script(sql) {

@@ -13,6 +13,7 @@ export function fakeBorder(
     limits?: Partial<HttpLimits>;
     clock?: FakeClock;
     issuer?: PublishedIssuer;
+    statementMs?: () => number;
     clockFault?: () => Promise<string | null>;
     readiness?: { ready: boolean; reasons: string[] };
   } = {},
@@ -29,6 +30,7 @@ export function fakeBorder(
     metrics: prometheusMetrics(new Registry()),
     ready: async () => options.readiness ?? { ready: true, reasons: [] },
     version: '1.2.3',
+    ...(options.statementMs ? { statementMs: options.statementMs } : {}),
     ...(options.clockFault ? { clockFault: options.clockFault } : {}),
     ...(options.issuer ? { issuer: options.issuer } : {}),
   });

@@ -310,6 +310,17 @@ describe('createApp: bad input', () => {
 });
 
 describe('createApp: bounds', () => {
+  it('sends away who would begin something while the store is slow, and lets tasks end', async () => {
+    const { app, verbs } = fakeBorder({ statementMs: () => 2_000 });
+    const token = verbs.admit('job');
+    const shed = await app.request('/v1/tasks', post({ grant: 'reports', task: 'nightly' }, token));
+    expect([shed.status, shed.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(contract.problem.parse(await shed.json()).code).toBe('overloaded');
+    expect((await app.request('/v1/grants', get(token))).status).toBe(200);
+    const ending = await app.request(`/v1/tasks/${'0'.repeat(26)}/complete`, post({}, token));
+    expect(ending.status).toBe(404);
+  });
+
   it('hears nobody while the clock of its process is wrong, keeps no place for whom it sent away, and says it to OAuth clients as well', async () => {
     let fault: string | null = 'this clock is wrong';
     const { app, verbs } = fakeBorder({ limits: { maxInFlight: 1 }, clockFault: async () => fault });
