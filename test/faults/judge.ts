@@ -210,7 +210,9 @@ async function auditFaults(world: World): Promise<string[]> {
     .flatMap((key) => ['--key', key]);
   return new Promise((resolve) => {
     execFile(process.execPath, [...args, ...trusted], { env }, (error, stdout, stderr) => {
-      resolve(error ? [`4: the log does not verify: ${stdout}${stderr}`.slice(0, 1_000)] : []);
+      resolve(
+        error ? [`4: the log does not verify: ${stdout}${stderr}${error.message}`.slice(0, 1_500)] : [],
+      );
     });
   });
 }

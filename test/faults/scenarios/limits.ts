@@ -11,6 +11,8 @@ const run = promisify(execFile);
 /** Beyond those that it has open while little goes on: far fewer than a burst of clients wants. */
 const SPARE_DESCRIPTORS = 16;
 
+const PLENTY = 1_024;
+
 /** Too little for a burst: the process may die of it, and is started again. */
 const HEAP_MB = 36;
 
@@ -28,21 +30,22 @@ export const limits: Scenario = {
     const [first] = world.replicas;
     if (first === undefined) return;
     await first.ready();
-    took('descriptors that one replica may have', await limitDescriptors(first));
+    const most = (await readdir(`/proc/${first.pid}/fd`)).length + SPARE_DESCRIPTORS;
+    took('descriptors that one replica may have', most);
+    await mayHave(first, most);
     say('a burst of 250 clients');
     const burst = startCrowd(world, { workers: 250, seed: random.below(1e6), pauseMs: 1, abandoned: 0 });
     await delay(8_000);
     await burst.stop();
     stage.also(burst);
+    await mayHave(first, PLENTY);
     took('after a burst: next task opened', await crowd.nextOpened());
     await Promise.all(world.replicas.map((replica) => replica.ready()));
     took('tasks opened in a burst', burst.openedAt.length);
   },
 };
 
-/** Answers the number. When the process is started again it has as many as ever. */
-async function limitDescriptors({ pid }: Replica): Promise<number> {
-  const most = (await readdir(`/proc/${pid}/fd`)).length + SPARE_DESCRIPTORS;
-  await run('prlimit', ['--pid', String(pid), `--nofile=${most}`]);
-  return most;
+/** Descriptors from now on. When the process is started again it has as many as ever. */
+async function mayHave({ pid }: Replica, descriptors: number): Promise<void> {
+  await run('prlimit', ['--pid', String(pid), `--nofile=${descriptors}:${PLENTY}`]);
 }
