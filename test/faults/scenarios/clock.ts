@@ -70,7 +70,7 @@ export async function jump(stage: Stage, time: FakeTime, seconds: number): Promi
     fetch: world.balancer.fetch,
     token: () => world.token('job'),
   });
-  const kept = await Promise.all([1, 2, 3].map(() => others.openTask({ grant: 'both', task: 'work' })));
+  const kept = await Promise.all([1, 2, 3].map(() => others.openTask({ grant: 'held', task: 'work' })));
   say(`the clock of ${replica.name} jumps by ${seconds} s`);
   time.set(seconds);
   took(

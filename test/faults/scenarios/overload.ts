@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, type TaskHandle } from '../../../src/client/client.ts';
 import { startCrowd } from '../crowd.ts';
 import type { Replica } from '../replica.ts';
-import type { Scenario, Stage } from '../scenario.ts';
+import { type Scenario, type Stage, untilSo } from '../scenario.ts';
 import type { Storm, StormAnswers } from '../storm.process.ts';
 import type { World } from '../world.ts';
 
@@ -29,16 +29,18 @@ export const quotas: Scenario = {
   round: (stage) => scramble(stage, 10_000),
 };
 
+/** So often the limit has to be tried, however slow the machine is. */
+const REFUSED = 20;
+
 export async function scramble(stage: Stage, ms: number): Promise<void> {
   const { world, random, say, took } = stage;
   say('40 clients ask for 12 leases');
   const options = { workers: 40, seed: random.below(1e6), pauseMs: 5, grants: ['few'], abandoned: 0.01 };
   const crowd = startCrowd(world, options);
   await delay(ms);
+  await untilSo('the limit to be reached', () => crowd.heard('limit-reached') >= REFUSED);
   await crowd.stop();
   stage.also(crowd);
-  if (!crowd.refusals.has('open: limit-reached'))
-    stage.fault('0: the limit was never reached: nothing was tried');
   took('tasks opened within a limit of 12 leases', crowd.openedAt.length);
 }
 
