@@ -1,8 +1,8 @@
 /** Whether this process may go by its clock: it agrees with the store's, which all replicas share. */
 export interface Clock {
   /**
-   * What is wrong with the clock, or null. Asks the store when the clock has jumped since it was last asked, and now
-   * and then, since a clock can also drift. Throws `store-unavailable` when it has to ask and nobody answers.
+   * What is wrong with the clock, or null. Asks the store when the clock has moved since it was last asked, and now
+   * and then, since the store's can move too. Throws `store-unavailable` when it has to ask and nobody answers.
    */
   fault(): Promise<string | null>;
   /** The same, and always asks. */
@@ -22,7 +22,7 @@ export interface ClockOptions {
 /** A step that is larger than this is looked into at once. Smaller ones add up to less than the tolerance between two looks. */
 const STEP_MS = 1_000;
 
-/** A clock that drifts, or is slewed, is found out after this. */
+/** The store's clock may be set as well, which no clock of ours shows: it is asked again after this. */
 const COMPARE_EVERY_MS = 10_000;
 
 /**

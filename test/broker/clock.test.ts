@@ -9,6 +9,7 @@ function world() {
   let elapsed = 0;
   let delayMs = 0;
   let asked = 0;
+  let storeSet = 0;
   const clock = createClock({
     now: () => EPOCH + elapsed + set,
     steady: () => 77 + elapsed,
@@ -16,13 +17,16 @@ function world() {
     async storeClock() {
       asked++;
       elapsed += delayMs;
-      return EPOCH + elapsed;
+      return EPOCH + elapsed + storeSet;
     },
   });
   return {
     clock,
     set(ms: number) {
       set = ms;
+    },
+    setStore(ms: number) {
+      storeSet = ms;
     },
     pass(ms: number) {
       elapsed += ms;
@@ -77,6 +81,14 @@ describe('clock', () => {
     }
     expect(faults[0]).toBeNull();
     expect(faults.at(-1)).toContain('differ');
+  });
+
+  test('a store whose clock is set is found out within ten seconds, though ours has not moved', async () => {
+    const { clock, pass, setStore } = world();
+    await clock.fault();
+    setStore(3_600_000);
+    pass(10_001);
+    expect(await clock.fault()).toContain('differ by 3600000 ms');
   });
 
   test('a store that answers late is no fault of the clock', async () => {
