@@ -21,7 +21,7 @@ export const SHORT_TTL_SECONDS = 10;
 
 /** The configuration that all replicas share. The files that it names lie beside it. */
 export function configurationText({ url, issuer, warehouse, service, requestsPerSecond }: Places): string {
-  const job = 'who: [{ issuer: ci, claims: { role: job } }]\n    tasks: [work]';
+  const job = 'who: [{ issuer: ci, claims: { role: job } }]\n    tasks: [work, storm]';
   return `
 broker:
   url: ${url}

@@ -27,7 +27,7 @@ process.once('message', async ({ urls, token, clients, ms }: Storm) => {
   let withoutRetryAfter = 0;
   const agent = new Agent({ connections: Math.ceil(clients / urls.length), pipelining: 1 });
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const body = JSON.stringify({ grant: 'short', task: 'work' });
+  const body = JSON.stringify({ grant: 'short', task: 'storm' });
 
   async function ask(url: string): Promise<string> {
     try {

@@ -117,7 +117,7 @@ async function tasksOf(world: World): Promise<number> {
   const [row] = await world
     .database()
     .query<{ count: number }>(
-      { name: 'faults_tasks', text: "select count(*)::int as count from task where grant_name = 'short'" },
+      { name: 'faults_tasks', text: "select count(*)::int as count from task where name = 'storm'" },
       [],
     );
   return row?.count ?? 0;
