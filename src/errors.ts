@@ -7,6 +7,8 @@ export type ErrorCode =
   /** The key management service that guards the master key does not answer. */
   | 'kms-unavailable'
   | 'overloaded'
+  /** This process must not go by its clock: nothing was done. */
+  | 'not-ready'
   | 'stopped'
   | 'timeout'
   | ProviderErrorCode;

@@ -3,6 +3,7 @@ import pino, { type Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseVerifierKey } from './audit/note.ts';
 import type { Broker } from './broker/broker.ts';
+import { createClock } from './broker/clock.ts';
 import { logConfiguration } from './broker/configuration.ts';
 import { createVerbs } from './broker/create-verbs.ts';
 import { type Fallback, withFallbacks } from './broker/fallback.ts';
@@ -35,7 +36,7 @@ import { startSequencer } from './sequencer/start.ts';
 import { createWitnessing } from './sequencer/witness.ts';
 import { createCommitter } from './store/commit.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { databaseClock, installationMark, installationNonceKey } from './store/installation.ts';
+import { databaseClock, installationMark, installationNonceKey, isReadOnly } from './store/installation.ts';
 import { targetsWithLiveLeases } from './store/leases.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureQuotas } from './store/quotas.ts';
@@ -233,14 +234,20 @@ async function composeBroker(
   const limits = brokerLimits(config);
   const mark = `hp_${await installationMark(database, runtime)}_`;
   await ensureQuotas(database, limitedGrants(config), runtime.now());
+  const clock = createClock({
+    now: runtime.now,
+    steady: () => performance.now(),
+    storeClock: () => databaseClock(database),
+    toleranceMs: limits.clockToleranceMs,
+  });
   const targets = new Map<string, LiveTarget>();
   for (const [name, { kind, settings }] of config.targets) {
     targets.set(name, {
       name,
       kind,
       target: kind.open(settings, { runtime, target: name, mark, ...identityOf(name, issuer) }),
-      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
-      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits.mintTimeoutMs / 2, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits.endTimeoutMs, limits),
       coverage: null,
     });
   }
@@ -254,7 +261,7 @@ async function composeBroker(
   const broker: Broker = {
     runtime,
     database,
-    committer: createCommitter(database, runtime),
+    committer: createCommitter(database, runtime, clock.fault),
     attestors,
     grants: config.grants,
     withdrawn: config.withdrawn,
@@ -267,6 +274,7 @@ async function composeBroker(
     url: config.broker.url,
     nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
+    clock,
     log,
     observe: prometheusObserver(registry),
     wakeReaper,
@@ -292,6 +300,10 @@ function limitedGrants({ grants }: Config): string[] {
 /** The margin between the end of a mint's time and the end of its window: for clocks that differ. */
 const WINDOW_MARGIN_MS = defaultLimits.mintWindowMs - defaultLimits.mintTimeoutMs;
 
+/** A claim holds for this many attempts to end, and never so short that the store's own delays outlast it. */
+const CLAIM_PER_ATTEMPT = defaultLimits.claimMs / defaultLimits.endTimeoutMs;
+const SHORTEST_CLAIM_MS = 10_000;
+
 function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
   const mintTimeoutMs = (limits.mintTimeoutSeconds ?? defaultLimits.mintTimeoutMs / 1000) * 1000;
   const endTimeoutMs = (limits.endTimeoutSeconds ?? defaultLimits.endTimeoutMs / 1000) * 1000;
@@ -300,7 +312,7 @@ function brokerLimits({ broker: { limits } }: Config): BrokerLimits {
     mintTimeoutMs,
     mintWindowMs: mintTimeoutMs + WINDOW_MARGIN_MS,
     endTimeoutMs,
-    claimMs: Math.max(defaultLimits.claimMs, endTimeoutMs * 2),
+    claimMs: Math.max(SHORTEST_CLAIM_MS, endTimeoutMs * CLAIM_PER_ATTEMPT),
     mintConcurrency: limits.mintingPerTarget ?? defaultLimits.mintConcurrency,
     endConcurrency: limits.endingPerTarget ?? defaultLimits.endConcurrency,
     observeEveryMs: (limits.observeEverySeconds ?? defaultLimits.observeEveryMs / 1000) * 1000,
@@ -339,6 +351,8 @@ function border(
     log,
     metrics: prometheusMetrics(registry),
     ready: () => readiness(broker, sequencer, stopping),
+    clockFault: broker.clock.fault,
+    statementMs: () => broker.database.statementMs,
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
     kits: createKitVerbs(broker),
@@ -357,21 +371,17 @@ function listen(app: App, config: Config, runtime: Runtime): Promise<RunningServ
   });
 }
 
-/** Ready to issue: the store answers, its clock agrees with ours, and its log is the one that we know. */
+/** Ready to issue: the store answers and takes writes, its clock agrees with ours, and its log is the one that we know. */
 async function readiness(broker: Broker, sequencer: Sequencer | null, stopping: AbortSignal) {
   if (stopping.aborted) return { ready: false, reasons: ['stopping'] };
   if (sequencer?.fault)
     return { ready: false, reasons: [`the audit log is not what it was: ${sequencer.fault}`] };
   try {
-    const before = broker.runtime.now();
-    const theirs = await databaseClock(broker.database);
-    const ours = (before + broker.runtime.now()) / 2;
-    const offMs = Math.round(Math.abs(theirs - ours));
-    if (offMs <= broker.limits.clockToleranceMs) return { ready: true, reasons: [] };
-    return {
-      ready: false,
-      reasons: [`this clock and the store's differ by ${offMs} ms: set one of them right`],
-    };
+    const reasons = [];
+    const fault = await broker.clock.compare();
+    if (fault !== null) reasons.push(fault);
+    if (await isReadOnly(broker.database)) reasons.push('the store takes no writes');
+    return { ready: reasons.length === 0, reasons };
   } catch {
     return { ready: false, reasons: ['the store does not answer'] };
   }

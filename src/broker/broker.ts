@@ -7,6 +7,7 @@ import type { BrokerLimits } from '../limits.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
+import type { Clock } from './clock.ts';
 import type { Nonces } from './nonce.ts';
 import type { LiveTarget } from './targets.ts';
 import type { Trail } from './trail.ts';
@@ -35,6 +36,8 @@ export interface Broker {
   /** For proofs of possession. */
   readonly nonces: Nonces;
   readonly limits: BrokerLimits;
+  /** Asked before anything is claimed, begun or ended by the clock. */
+  readonly clock: Clock;
   readonly log: Logger;
   readonly observe: Observer;
   /** Called when something has become due now, so that the reaper need not wait for its next look. */

@@ -89,11 +89,12 @@ async function callProvider(
   // What is left of the window after it is for clocks that differ: the reaper's, another replica's, the target's.
   const mintBefore = (lease.dueAt ?? 0) - (limits.mintWindowMs - limits.mintTimeoutMs);
   try {
-    const minted = await live.minting.run(() => {
+    const tooLate = () =>
+      runtime.now() < mintBefore
+        ? null
+        : new ProviderError('target-throttled', 'The target was too busy: its turn came too late');
+    const mint = () => {
       const now = runtime.now();
-      const left = mintBefore - now;
-      if (left <= 0)
-        throw new ProviderError('target-throttled', 'The target was too busy: its turn came too late');
       const terms: Terms = {
         leaseId: lease.id,
         name: lease.name,
@@ -109,11 +110,11 @@ async function callProvider(
           purpose: task.purpose,
         },
       };
-      return withDeadline(runtime, Math.min(left, limits.mintTimeoutMs), (signal) =>
+      return withDeadline(runtime, Math.min(mintBefore - now, limits.mintTimeoutMs), (signal) =>
         live.target.mint(lease.scope, terms, signal),
       );
-    }, runtime.now);
-    return ok(minted);
+    };
+    return ok(await live.minting.run(mint, runtime.now, tooLate));
   } catch (error) {
     return err(error);
   }

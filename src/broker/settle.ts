@@ -92,6 +92,8 @@ async function settleByExpiry(
     const result = await broker.committer.commit({ changedLeases: [waiting], events: [] });
     return result.ok ? committed(waiting) : lease;
   }
+  // A clock that jumped since the claim has not made it so. The claim times out, and whoever is next looks again.
+  if ((await broker.clock.fault()) !== null) return lease;
   const evidence: Json = { ...seen, lapsedAt: instant(lapsesAt), received: lease.issuedAt !== null };
   return finish(broker, lease, 'expired', evidence);
 }

@@ -26,11 +26,24 @@ export interface Lane {
   refusal(now: number): { readonly why: 'full' | 'open'; readonly retryAfterMs: number } | null;
   /** How many more can be under way at once. 0 while the breaker is open. */
   room(now: number): number;
-  /** Runs the work when it is its turn, and counts its failure or success. */
-  run<T>(work: () => Promise<T>, now: () => number): Promise<T>;
+  /**
+   * Runs the work when it is its turn, and counts its failure or success. `tooLate` is asked then: work that came too
+   * late is not begun and fails with what it answers, which tells nothing of the target.
+   */
+  run<T>(work: () => Promise<T>, now: () => number, tooLate?: () => Error | null): Promise<T>;
 }
 
-export function createLane(concurrency: number, queue: number, limits: BrokerLimits): Lane {
+/** How much the newest duration counts against all before it. */
+const NEWEST_SHARE = 0.2;
+
+/** Nobody is let in who would wait for longer than `longestWaitMs`, as far as the durations up to now can tell. */
+export function createLane(
+  concurrency: number,
+  queue: number,
+  longestWaitMs: number,
+  limits: BrokerLimits,
+): Lane {
+  let tookMs = 0;
   const limit: LimitFunction = pLimit(concurrency);
   const breaker = createBreaker(limits.breakerFailures, limits.breakerOpenMs);
   const isBusy = () => limit.activeCount + limit.pendingCount > 0;
@@ -40,16 +53,20 @@ export function createLane(concurrency: number, queue: number, limits: BrokerLim
       if (openForMs > 0) return { why: 'open', retryAfterMs: openForMs };
       // One attempt is enough to learn from.
       if (breaker.probing(now) && isBusy()) return { why: 'open', retryAfterMs: 1_000 };
-      if (limit.pendingCount >= queue) return { why: 'full', retryAfterMs: 1_000 };
-      return null;
+      const waitMs = (limit.pendingCount / concurrency) * tookMs;
+      if (limit.pendingCount < queue && waitMs <= longestWaitMs) return null;
+      return { why: 'full', retryAfterMs: Math.max(1_000, waitMs - longestWaitMs) };
     },
     room(now) {
       if (breaker.openForMs(now) > 0) return 0;
       if (breaker.probing(now)) return isBusy() ? 0 : 1;
       return Math.max(0, concurrency - limit.activeCount - limit.pendingCount);
     },
-    run(work, now) {
+    run(work, now, tooLate = () => null) {
       return limit(async () => {
+        const late = tooLate();
+        if (late !== null) throw late;
+        const begunAt = now();
         try {
           const result = await work();
           breaker.succeeded();
@@ -58,6 +75,10 @@ export function createLane(concurrency: number, queue: number, limits: BrokerLim
           if (tellsOfTrouble(error)) breaker.failed(now());
           else breaker.succeeded();
           throw error;
+        } finally {
+          // A clock that was set in between measures nothing.
+          const lastedMs = Math.min(Math.max(0, now() - begunAt), 2 * longestWaitMs);
+          tookMs += NEWEST_SHARE * (lastedMs - tookMs);
         }
       });
     },

@@ -53,6 +53,7 @@ function problemExit(code: HallpassProblem['code']): number {
     case 'limit-reached':
     case 'rate-limited':
     case 'overloaded':
+    case 'not-ready':
     case 'target-unavailable':
     case 'store-unavailable':
       return EXIT.tryLater;

@@ -102,6 +102,7 @@ function mayRepeat(problem: HallpassProblem, repeat: Call['repeat']): boolean {
   switch (problem.code) {
     case 'rate-limited':
     case 'overloaded':
+    case 'not-ready':
     case 'target-unavailable':
     case 'in-progress':
       return true;

@@ -36,7 +36,10 @@ const limits = z.strictObject({
     .optional()
     .meta({ description: 'Credentials that are ended at one target at once' }),
   mint_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to mint' }),
-  end_timeout: duration({ max: 600 }).optional().meta({ description: 'How long a target may take to end' }),
+  end_timeout: duration({ max: 600 }).optional().meta({
+    description:
+      'How long a target may take to end. Twice as long, and 10 s at least, after a broker died in the middle of it another goes on',
+  }),
   observe_every: duration({ max: 3600 }).optional().meta({
     description: 'How often targets that show open sessions are asked who uses credentials; 10s by default',
   }),
@@ -85,7 +88,8 @@ const broker = z.strictObject({
 
 const database = z.strictObject({
   url: z.string().meta({
-    description: 'Connection string of the Postgres that the broker keeps its state in',
+    description:
+      'Connection string of the Postgres that the broker keeps its state in; several hosts, separated by commas, are a primary and its standbys',
     secret: true,
     typeName: 'postgres URL',
   }),

@@ -26,6 +26,7 @@ import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addTrailRoutes } from './routes/trails.ts';
+import { createShedder } from './shed.ts';
 
 export interface AppOptions {
   readonly verbs: Verbs;
@@ -35,6 +36,10 @@ export interface AppOptions {
   readonly url: string;
   readonly log: Logger;
   readonly metrics: HttpMetrics;
+  /** What is wrong with this process's clock, or null: then no caller is heard, since nothing can be told by it. */
+  readonly clockFault?: () => Promise<string | null>;
+  /** How long the store takes for a statement of late, in milliseconds: where that is long, those are sent away who would begin something. */
+  readonly statementMs?: () => number;
   /** Asked by `/readyz`. */
   readonly ready: () => Promise<Readiness>;
   readonly version: string;
@@ -60,6 +65,8 @@ export function createApp({
   url,
   log,
   metrics,
+  clockFault = async () => null,
+  statementMs = () => 0,
   ready,
   version,
   transparency,
@@ -78,6 +85,8 @@ export function createApp({
     url,
     log,
     metrics,
+    clockFault,
+    sheds: createShedder(statementMs),
     perAddress: createRateBound(limits.perAddress, limits.maxRateKeys),
     perCaller: createRateBound(limits.perCaller, limits.maxRateKeys),
     inFlight: { requests: 0, mints: 0 },

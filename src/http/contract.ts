@@ -654,6 +654,7 @@ export const problemCodes = [
   'unsupported-media-type',
   'rate-limited',
   'overloaded',
+  'not-ready',
   'target-unavailable',
   'mint-failed',
   'store-unavailable',

@@ -10,6 +10,7 @@ const COMMON: readonly ProblemCode[] = [
   'not-allowed',
   'rate-limited',
   'overloaded',
+  'not-ready',
   'store-unavailable',
   'internal',
 ];

@@ -21,7 +21,7 @@ import {
 } from './observe.ts';
 import { besideToken, presentedBy } from './presented.ts';
 import { addressKey, type RateBound } from './rate.ts';
-import { type Fault, refusalFault } from './wire.ts';
+import { type Fault, refusalFault, thrownFault } from './wire.ts';
 
 /** What every route under `/v1` is served with. */
 export interface Border extends Observer {
@@ -33,6 +33,10 @@ export interface Border extends Observer {
   readonly url: string;
   readonly perAddress: RateBound;
   readonly perCaller: RateBound;
+  /** What is wrong with this process's clock, or null. */
+  readonly clockFault: () => Promise<string | null>;
+  /** Whether to send away one who would begin something. */
+  readonly sheds: () => boolean;
   /** What is being served now. */
   readonly inFlight: { requests: number; mints: number };
 }
@@ -87,7 +91,7 @@ export function addEndpoint<Query extends ZodObject, Body extends ZodObject>(
     endpoint.method,
     path,
     observed(border, endpoint.path, async (c, exchange) => {
-      const bounded = withinBounds(border, endpoint.mints ?? false, c);
+      const bounded = await withinBounds(border, endpoint.mints ?? false, c);
       if (!bounded.ok) return problemResponse(bounded.error, exchange);
       try {
         return await answer(border, endpoint, c, exchange);
@@ -98,21 +102,40 @@ export function addEndpoint<Query extends ZodObject, Body extends ZodObject>(
   );
 }
 
-/** Takes a place among the requests in flight; the value gives it back. */
-export function withinBounds(border: Border, mints: boolean, c: Context<HttpEnv>): Result<() => void, Fault> {
+/**
+ * Takes a place among the requests in flight; the value gives it back. By a clock that is wrong nobody can tell what
+ * has expired and what is due: then another replica has to serve it.
+ */
+export async function withinBounds(
+  border: Border,
+  mints: boolean,
+  c: Context<HttpEnv>,
+): Promise<Result<() => void, Fault>> {
   const { inFlight, limits } = border;
   const full =
-    inFlight.requests >= limits.maxInFlight || (mints && inFlight.mints >= limits.maxInFlightMints);
+    inFlight.requests >= limits.maxInFlight ||
+    (mints && (inFlight.mints >= limits.maxInFlightMints || border.sheds()));
   if (full) return err({ code: 'overloaded', retryAfterMs: 1000 });
-  const address = addressKey(c.env?.incoming?.socket.remoteAddress);
-  const waitMs = border.perAddress(address, border.runtime.now());
-  if (waitMs !== null) return err({ code: 'rate-limited', retryAfterMs: waitMs });
   inFlight.requests++;
   if (mints) inFlight.mints++;
-  return ok(() => {
+  const leave = () => {
     inFlight.requests--;
     if (mints) inFlight.mints--;
-  });
+  };
+  const refusal = await refusalNow(border, c);
+  if (refusal === null) return ok(leave);
+  leave();
+  return err(refusal);
+}
+
+async function refusalNow({ clockFault, perAddress, runtime }: Border, c: Context<HttpEnv>) {
+  try {
+    if ((await clockFault()) !== null) return { code: 'not-ready', retryAfterMs: 1000 } satisfies Fault;
+  } catch (error) {
+    return thrownFault(error);
+  }
+  const waitMs = perAddress(addressKey(c.env?.incoming?.socket.remoteAddress), runtime.now());
+  return waitMs === null ? null : ({ code: 'rate-limited', retryAfterMs: waitMs } satisfies Fault);
 }
 
 async function answer<Query extends ZodObject, Body extends ZodObject>(

@@ -106,6 +106,12 @@ export const PROBLEMS: Readonly<
     title: 'Too busy',
     meaning: 'Nothing was begun. Repeat after `Retry-After`.',
   },
+  'not-ready': {
+    status: 503,
+    title: 'This replica is not ready',
+    meaning:
+      'Its clock is wrong. Nothing was begun. Repeat after `Retry-After`: another replica may serve it.',
+  },
   'target-unavailable': {
     status: 503,
     title: 'The target does not answer',
@@ -206,6 +212,8 @@ export function thrownFault(error: unknown): Fault {
   switch (error.code) {
     case 'store-unavailable':
       return { code: 'store-unavailable', retryAfterMs: STORE_RETRY_MS };
+    case 'not-ready':
+      return { code: 'not-ready', retryAfterMs: STORE_RETRY_MS };
     case 'store-conflict':
       return { code: 'conflict' };
     case 'overloaded':

@@ -29,7 +29,7 @@ export function createObserver(broker: Broker, live: LiveTarget): TargetObserver
   if (target.observe === undefined) return null;
   const observe = target.observe.bind(target);
   // Its own lane: what is slow here holds up neither minting nor ending, nor they this.
-  const lane: Lane = createLane(1, 1, limits);
+  const lane: Lane = createLane(1, 1, limits.endTimeoutMs, limits);
   const holder = newId(runtime);
   const gapMs = watchGapMs(limits);
   let isOpen = false;

@@ -18,6 +18,9 @@ const HOUSEKEEPING_EVERY_MS = 30_000;
 /** After a look that failed: the store is away, and asking faster does not bring it back. */
 const STORE_RETRY_MS = 1_000;
 
+/** Between two looks at a clock that was wrong. */
+const CLOCK_RETRY_MS = 1_000;
+
 /** The loop that ends leases that are due. Any number of replicas run one; they share the work by claiming rows. */
 export interface Reaper {
   /**
@@ -37,6 +40,7 @@ export function createReaper(broker: Broker): Reaper {
   const underWay = new Set<Promise<void>>();
   let housekeptAt = 0;
   let woken = false;
+  let waits = false;
   let alarm: AbortController | null = null;
 
   function wake(): void {
@@ -45,6 +49,7 @@ export function createReaper(broker: Broker): Reaper {
   }
 
   async function claim(): Promise<Promise<void>[]> {
+    if (!(await mayGoByTheClock())) return [];
     const now = runtime.now();
     const claimed = await claimDue(database, roomsOf(broker, now), now, now + limits.claimMs);
     return claimed.map((lease) => {
@@ -62,6 +67,14 @@ export function createReaper(broker: Broker): Reaper {
     });
   }
 
+  /** What is due, or for how long a claim holds, cannot be told by a clock that is wrong. */
+  async function mayGoByTheClock(): Promise<boolean> {
+    const fault = await broker.clock.fault();
+    if (fault !== null && !waits) broker.log.error({ fault }, 'the reaper waits for the clock to be right');
+    waits = fault !== null;
+    return !waits;
+  }
+
   async function tick(): Promise<number> {
     const begun = await claim();
     await Promise.all(begun);
@@ -75,6 +88,7 @@ export function createReaper(broker: Broker): Reaper {
   }
 
   async function housekeep(): Promise<void> {
+    if (waits) return;
     const now = runtime.now();
     if (now - housekeptAt < HOUSEKEEPING_EVERY_MS && now >= housekeptAt) return;
     housekeptAt = now;
@@ -130,7 +144,8 @@ export function createReaper(broker: Broker): Reaper {
       try {
         const begun = await claim();
         await housekeep();
-        if (begun.length < limits.reaperBatch) await rest(signal);
+        if (waits) await runtime.sleep(CLOCK_RETRY_MS, signal).catch(() => {});
+        else if (begun.length < limits.reaperBatch) await rest(signal);
       } catch (error) {
         broker.log.error({ err: error }, 'the reaper cannot look, and will again');
         await runtime.sleep(STORE_RETRY_MS, signal).catch(() => {});

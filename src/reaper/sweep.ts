@@ -48,6 +48,8 @@ export async function runSweeps(broker: Broker, signal: AbortSignal): Promise<vo
   while (!signal.aborted) {
     for (const live of broker.targets.values()) {
       try {
+        // By a clock that is ahead, a lease that has just ended would have ended long ago.
+        if ((await broker.clock.fault()) !== null) continue;
         const swept = await withDeadline(
           broker.runtime,
           INVENTORY_TIMEOUT_MS,

@@ -62,7 +62,7 @@ export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit' | 'blocked'
 export interface Committer {
   /**
    * Makes a unit durable. Resolves when its group is committed, in the order of the calls within this process.
-   * Throws `overloaded` when too many wait (nothing was written), `store-unavailable` when the database does not
+   * Throws `overloaded` when too many wait and `not-ready` when this process's clock is wrong (nothing was written), `store-unavailable` when the database does not
    * answer (it may have been written: whoever looks next sees), and the database's own error when it cannot take
    * this unit; its neighbours are then written without it. What changes rows still finds room when there is none
    * for what begins something, so that load never keeps the broker from ending what it made.
@@ -86,7 +86,11 @@ const COLLISIONS: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
  * The group commit: units that arrive while a group is being written form the next, and a group is one statement.
  * So there is one place for durability, and the more load, the fewer flushes for each unit.
  */
-export function createCommitter(database: Database, runtime: Runtime): Committer {
+export function createCommitter(
+  database: Database,
+  runtime: Runtime,
+  clockFault: () => Promise<string | null> = async () => null,
+): Committer {
   let queue: Waiting[] = [];
   let writing = 0;
 
@@ -120,6 +124,9 @@ export function createCommitter(database: Database, runtime: Runtime): Committer
   /** Writes a group and answers its units, or answers why none of them could be written. */
   async function write(group: readonly Waiting[]): Promise<{ readonly error: unknown } | null> {
     try {
+      // Instants that a wrong clock has told must not become anybody's deadline: the last look, just before they are sent.
+      const fault = await clockFault();
+      if (fault !== null) throw new HallpassError('not-ready', `Cannot commit: ${fault}`);
       const conflicts = await writeGroup(database, runtime, group);
       for (const [index, waiting] of group.entries()) {
         const conflict = conflicts.get(index);
@@ -162,7 +169,7 @@ function finishes(unit: Unit): boolean {
 }
 
 function isAway(error: unknown): boolean {
-  return error instanceof HallpassError && error.code === 'store-unavailable';
+  return error instanceof HallpassError && (error.code === 'store-unavailable' || error.code === 'not-ready');
 }
 
 /** What no two units of one group may both touch: the statement sees each row once. */

@@ -6,6 +6,7 @@ import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import { HallpassError } from '../errors.ts';
 import { holdDirectory } from './directory-lock.ts';
+import { HostPool, hostUrls } from './hosts.ts';
 
 /** The store's one connection to its database: Postgres, or PGlite inside this process. The SQL is the same. */
 export interface Database {
@@ -14,6 +15,8 @@ export interface Database {
   readonly orm: PgDatabase<PgQueryResultHKT>;
   /** One statement with its parameters. With a name it is prepared once for each connection. */
   query<Row>(statement: Statement, parameters: readonly unknown[]): Promise<Row[]>;
+  /** How long a statement takes of late, in milliseconds, with the wait for a connection. */
+  readonly statementMs: number;
   /** Several statements at once, in one transaction, without parameters. */
   script(sql: string): Promise<void>;
   close(): Promise<void>;
@@ -26,12 +29,37 @@ export interface Statement {
 }
 
 export interface DatabaseSettings {
-  /** A Postgres connection URL; null: PGlite in `directory`. */
+  /** A Postgres connection URL, which may name several servers; null: PGlite in `directory`. */
   readonly url: string | null;
   /** Where PGlite keeps its files; null keeps them in memory, for tests. */
   readonly directory: string | null;
   /** Connections to Postgres at the most. */
   readonly connections?: number;
+}
+
+/** How much the newest statement counts against all before it. */
+const NEWEST_SHARE = 0.1;
+
+/** A statement counts as no longer than this, so that a store that was away is soon forgiven. */
+const LONGEST_COUNTED_MS = 2_000;
+
+/** Follows how long statements take; those that fail too. */
+function createStopwatch() {
+  let statementMs = 0;
+  return {
+    get statementMs() {
+      return statementMs;
+    },
+    async time<T>(work: () => Promise<T>): Promise<T> {
+      const from = performance.now();
+      try {
+        return await work();
+      } finally {
+        const lastedMs = Math.min(performance.now() - from, LONGEST_COUNTED_MS);
+        statementMs += NEWEST_SHARE * (lastedMs - statementMs);
+      }
+    },
+  };
 }
 
 /** SQLSTATE classes and codes that mean "the database is not there", and not "the statement is wrong". */
@@ -44,8 +72,7 @@ export async function openDatabase(settings: DatabaseSettings): Promise<Database
 }
 
 async function openPostgres(url: string, connections: number): Promise<Database> {
-  const pool = new pg.Pool({
-    connectionString: url,
+  const options: pg.PoolConfig = {
     max: connections,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
@@ -56,19 +83,24 @@ async function openPostgres(url: string, connections: number): Promise<Database>
     // Every frequent statement is served by an index. Plans are made once and kept, so one that was made while the
     // tables were small must not scan them when they are large; and compiling such a plan would cost more than running it.
     options: '-c enable_seqscan=off -c jit=off',
-  });
+  };
+  const urls = hostUrls(url);
+  const pool =
+    urls.length > 1 ? new HostPool(urls, options) : new pg.Pool({ ...options, connectionString: url });
   // A connection that breaks while idle is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => {});
+  const stopwatch = createStopwatch();
   return {
     kind: 'postgres',
+    get statementMs() {
+      return stopwatch.statementMs;
+    },
     orm: drizzleNodePostgres(pool),
     async query<Row>(statement: Statement, parameters: readonly unknown[]) {
       return withUnavailable(async () => {
-        const result = await pool.query({
-          name: statement.name,
-          text: statement.text,
-          values: [...parameters],
-        });
+        const result = await stopwatch.time(() =>
+          pool.query({ name: statement.name, text: statement.text, values: [...parameters] }),
+        );
         return result.rows as Row[];
       });
     },
@@ -94,11 +126,15 @@ async function openPglite(directory: string | null): Promise<Database> {
     release = holdDirectory(directory);
     client = await PGlite.create(join(directory, 'store'));
   }
+  const stopwatch = createStopwatch();
   return {
     kind: 'pglite',
+    get statementMs() {
+      return stopwatch.statementMs;
+    },
     orm: drizzle(client),
     async query<Row>(statement: Statement, parameters: readonly unknown[]) {
-      const result = await client.query<Row>(statement.text, [...parameters]);
+      const result = await stopwatch.time(() => client.query<Row>(statement.text, [...parameters]));
       return result.rows;
     },
     async script(sql) {

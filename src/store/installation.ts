@@ -50,6 +50,18 @@ export async function databaseClock(database: Database): Promise<number> {
   return Number(rows[0]?.now);
 }
 
+/** Whether the database takes no writes: a standby, or a primary that somebody demoted. */
+export async function isReadOnly(database: Database): Promise<boolean> {
+  const rows = await database.query<{ readonly: boolean }>(
+    {
+      name: 'database_read_only',
+      text: "select current_setting('transaction_read_only')::boolean as readonly",
+    },
+    [],
+  );
+  return rows[0]?.readonly ?? true;
+}
+
 /** Forgets evidence that has lapsed, a bounded number at a time. */
 export async function forgetEvidence(database: Database, now: number, limit: number): Promise<number> {
   const gone = await database.query(

@@ -17,6 +17,8 @@ export function fakeBorder(
     issuer?: PublishedIssuer;
     slack?: SlackDesk;
     signals?: SignalDesk;
+    statementMs?: () => number;
+    clockFault?: () => Promise<string | null>;
     readiness?: { ready: boolean; reasons: string[] };
   } = {},
 ) {
@@ -32,6 +34,8 @@ export function fakeBorder(
     metrics: prometheusMetrics(new Registry()),
     ready: async () => options.readiness ?? { ready: true, reasons: [] },
     version: '1.2.3',
+    ...(options.statementMs ? { statementMs: options.statementMs } : {}),
+    ...(options.clockFault ? { clockFault: options.clockFault } : {}),
     ...(options.issuer ? { issuer: options.issuer } : {}),
     slack: options.slack ?? { handle: async () => 'unknown' },
     signals: options.signals ?? { receive: async () => null },

@@ -310,6 +310,49 @@ describe('createApp: bad input', () => {
 });
 
 describe('createApp: bounds', () => {
+  it('sends away who would begin something while the store is slow, and lets tasks end', async () => {
+    const { app, verbs } = fakeBorder({ statementMs: () => 2_000 });
+    const token = verbs.admit('job');
+    const shed = await app.request('/v1/tasks', post({ grant: 'reports', task: 'nightly' }, token));
+    expect([shed.status, shed.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(contract.problem.parse(await shed.json()).code).toBe('overloaded');
+    expect((await app.request('/v1/grants', get(token))).status).toBe(200);
+    const ending = await app.request(`/v1/tasks/${'0'.repeat(26)}/complete`, post({}, token));
+    expect(ending.status).toBe(404);
+  });
+
+  it('hears nobody while the clock of its process is wrong, keeps no place for whom it sent away, and says it to OAuth clients as well', async () => {
+    let fault: string | null = 'this clock is wrong';
+    const { app, verbs } = fakeBorder({ limits: { maxInFlight: 1 }, clockFault: async () => fault });
+    const token = verbs.admit('job');
+    for (let i = 0; i < 3; i++) {
+      const refused = await app.request('/v1/grants', get(token));
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+      expect(contract.problem.parse(await refused.json()).code).toBe('not-ready');
+    }
+    const form = {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: '',
+    };
+    const oauth = await app.request('/oauth/token', form);
+    expect([oauth.status, await oauth.json()]).toMatchObject([503, { error: 'temporarily_unavailable' }]);
+    fault = null;
+    expect((await app.request('/v1/grants', get(token))).status).toBe(200);
+  });
+
+  it('answers that the store is away when it has to be asked about the clock, and is', async () => {
+    const away = async () => {
+      throw new HallpassError('store-unavailable', 'Cannot reach the store');
+    };
+    const { app, verbs } = fakeBorder({ clockFault: away });
+    const answer = await app.request('/v1/grants', get(verbs.admit('job')));
+    expect([answer.status, (await answer.json()) as object]).toMatchObject([
+      503,
+      { code: 'store-unavailable' },
+    ]);
+  });
+
   it('sheds above the bound of requests in flight, mints first, and takes more when they are done', async () => {
     let release = () => {};
     const gate = new Promise<void>((resolve) => (release = resolve));

@@ -252,3 +252,26 @@ test('catchUp: ends all that is due, more than its target takes at once, and goe
   await caughtUp;
   expect(stage.warehouse.live.size).toBe(0);
 });
+
+test('run, tick: by a clock that is wrong nothing is claimed; when it is right again, it goes on', async () => {
+  const { runtime, warehouse } = stage;
+  let fault: string | null = 'an hour ahead';
+  const asked = async () => fault;
+  const wrong = await stage.start({ clock: { fault: asked, compare: asked } });
+  await plant(3, 'warehouse', runtime.now() + 1_800_000);
+  const { names } = countQueries();
+  runtime.jump(3_600_000);
+  expect(await wrong.reaper.tick()).toBe(0);
+  const stopping = new AbortController();
+  const running = wrong.reaper.run(stopping.signal);
+  for (let second = 0; second < 3; second++) await runtime.advance(1_000);
+  expect(names).toEqual([]);
+  expect(wrong.logged.filter((line) => line.includes('waits for the clock'))).toHaveLength(1);
+  fault = null;
+  await drive(
+    runtime,
+    until(() => warehouse.live.size === 0, 'the endings'),
+  );
+  stopping.abort();
+  await drive(runtime, running);
+});

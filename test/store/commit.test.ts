@@ -35,6 +35,20 @@ async function countEvents(database: Database): Promise<number> {
 
 for (const store of stores) {
   describe(`commit on ${store.name}`, () => {
+    test('commit: nothing is written by a clock that is wrong', async () => {
+      const database = await store.open();
+      const runtime = createTestRuntime();
+      let fault: string | null = 'an hour ahead';
+      const committer = createCommitter(database, runtime, async () => fault);
+      const refused = await Promise.allSettled([1, 2, 3].map(() => committer.commit({ events: [noted] })));
+      expect(refused).toMatchObject(Array(3).fill({ status: 'rejected', reason: { code: 'not-ready' } }));
+      expect(await countEvents(database)).toBe(0);
+      fault = null;
+      expect((await committer.commit({ events: [noted] })).ok).toBe(true);
+      expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+
     test('commit: a unit that begins rows is read back as it was written', async () => {
       const database = await store.open();
       const runtime = createTestRuntime();

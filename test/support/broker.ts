@@ -1,6 +1,7 @@
 import pino from 'pino';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import type { Broker, Observer } from '../../src/broker/broker.ts';
+import type { Clock } from '../../src/broker/clock.ts';
 import { createVerbs } from '../../src/broker/create-verbs.ts';
 import { createNonces } from '../../src/broker/nonce.ts';
 import { createLane, type LiveTarget } from '../../src/broker/targets.ts';
@@ -49,6 +50,7 @@ export interface TestBrokerOptions {
   readonly withdrawn?: readonly string[];
   readonly attestors?: readonly Attestor[];
   readonly url?: string;
+  readonly clock?: Clock;
 }
 
 /** A whole broker without its borders. Abandon it and make another over the same database: that is a crash. */
@@ -78,8 +80,8 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
       name,
       kind: provider,
       target: provider.open(settings, { runtime, target: name, mark }),
-      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits),
-      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits),
+      minting: createLane(limits.mintConcurrency, limits.mintQueue, limits.mintTimeoutMs / 2, limits),
+      ending: createLane(limits.endConcurrency, limits.endConcurrency * 4, limits.endTimeoutMs, limits),
       coverage: null,
     };
   }
@@ -113,6 +115,7 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
     url: options.url ?? TEST_URL,
     nonces: createNonces(await installationNonceKey(database, runtime)),
     limits,
+    clock: options.clock ?? GOOD_CLOCK,
     log,
     observe: silent,
     wakeReaper: () => reaper?.wake(),
@@ -130,6 +133,9 @@ export async function createTestBroker(options: TestBrokerOptions): Promise<Test
     },
   };
 }
+
+/** The clocks of tests and of their databases have nothing to do with each other. */
+const GOOD_CLOCK: Clock = { fault: async () => null, compare: async () => null };
 
 const silent: Observer = {
   issued() {},

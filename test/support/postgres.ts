@@ -24,6 +24,10 @@ export interface PostgresOptions {
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa?: string };
   /** Lines of pg_hba.conf that come before ours. */
   readonly authentication?: readonly string[];
+  /** An existing folder that the server's files lie in; the system's for temporary files without it. */
+  readonly folder?: string;
+  /** Begins as a streaming standby of this server, whose passwords it then has. Needs `pg_basebackup`. */
+  readonly standbyOf?: PostgresServer;
 }
 
 /** A real server of our own on loopback, with a fresh data directory. It ends with the process that started it. */
@@ -46,8 +50,8 @@ export interface PostgresServer extends AsyncDisposable {
   log(): Promise<string>;
   /** SIGKILL to the postmaster, as in a crash. The data stay, and `restart` recovers them. */
   kill(): Promise<void>;
-  /** Stops it if it runs (open sessions are cut), and starts it again on the same port. */
-  restart(): Promise<void>;
+  /** Stops it if it runs (open sessions are cut), and starts it again on the same port. `immediate`: without a checkpoint, so that it has to recover. */
+  restart(how?: 'fast' | 'immediate'): Promise<void>;
   /** Ends it and removes everything. May be called twice. */
   stop(): Promise<void>;
 }
@@ -65,11 +69,11 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const programs = (await availablePostgres())[options.version];
   if (!programs.ok) throw new Error(`Cannot start PostgreSQL: ${programs.reason}`);
   const owner = await serverUser();
-  const base = await makeBase(owner);
+  const base = await makeBase(owner, options.folder);
   const keeper = startKeeper(base, owner);
   try {
     const bin = await reachablePrograms(programs, base, owner);
-    const password = randomBytes(24).toString('base64url');
+    const password = options.standbyOf?.password ?? randomBytes(24).toString('base64url');
     await initialise(bin, base, owner, password, options);
     const server = new Server(options, bin, base, owner, password, keeper);
     await server.start();
@@ -201,8 +205,8 @@ class Server implements PostgresServer {
     await this.#end('SIGKILL');
   }
 
-  async restart(): Promise<void> {
-    await this.#end('SIGINT');
+  async restart(how: 'fast' | 'immediate' = 'fast'): Promise<void> {
+    await this.#end(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
     await this.start();
   }
 
@@ -294,9 +298,10 @@ async function initialise(
   password: string,
   options: PostgresOptions,
 ): Promise<void> {
+  const data = join(base, 'data');
+  if (options.standbyOf) return copyData(bin, data, options.standbyOf, owner);
   const passwordFile = join(base, 'password');
   await writePrivate(passwordFile, password, owner);
-  const data = join(base, 'data');
   const parameters = ['-D', data, '-U', 'postgres', '--pwfile', passwordFile, '--auth=scram-sha-256'];
   await promisify(execFile)(
     join(bin, 'initdb'),
@@ -316,6 +321,23 @@ async function initialise(
     await writePrivate(join(base, 'server.key'), options.tls.key, owner);
     if (options.tls.clientCa) await writePrivate(join(base, 'clients.crt'), options.tls.clientCa, owner);
   }
+}
+
+/** A copy of a running server's data that goes on following it, named `standby` to it. */
+async function copyData(
+  bin: string,
+  data: string,
+  { host, port, username, password }: PostgresServer,
+  owner: Owner | undefined,
+): Promise<void> {
+  const from = `host=${host} port=${port} user=${username} application_name=standby`;
+  const parameters = ['-D', data, '-d', from, '--write-recovery-conf', '--wal-method=stream', '--no-sync'];
+  await promisify(execFile)(join(bin, 'pg_basebackup'), [...parameters, '--checkpoint=fast'], {
+    env: { ...environment(), PGPASSWORD: password },
+    ...owner,
+  }).catch((error: Error & { stderr?: string }) => {
+    throw new Error(`Cannot copy the data directory: ${error.stderr?.trim() || error.message}`);
+  });
 }
 
 function tlsSettings(base: string, tls: NonNullable<PostgresOptions['tls']>): Record<string, string> {
@@ -347,8 +369,9 @@ async function serverUser(): Promise<Owner | undefined> {
 }
 
 /** A folder of the server's user, at a path that he can reach. Its name is short: a socket's path ends at 107 bytes. */
-async function makeBase(owner: Owner | undefined): Promise<string> {
-  for (const parent of owner ? [tmpdir(), '/tmp', '/var/tmp'] : [tmpdir()]) {
+async function makeBase(owner: Owner | undefined, folder: string | undefined): Promise<string> {
+  const parents = owner ? [tmpdir(), '/tmp', '/var/tmp'] : [tmpdir()];
+  for (const parent of folder === undefined ? parents : [folder]) {
     if (owner && !(await reachable(parent))) continue;
     const base = await mkdtemp(join(parent, 'hallpass-pg-'));
     await chmod(base, 0o700);
@@ -383,7 +406,8 @@ function environment(): NodeJS.ProcessEnv {
   return { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 }
 
-function freePort(): Promise<number> {
+/** A port of loopback that is free now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

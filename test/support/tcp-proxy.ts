@@ -11,7 +11,9 @@ export type Weather =
   /** Requests arrive; so do the next `replies` replies; then answers are swallowed. */
   | { readonly kind: 'deaf'; readonly replies: number }
   /** Connections are taken, and nothing passes in either direction. */
-  | { readonly kind: 'blackhole' };
+  | { readonly kind: 'blackhole' }
+  /** Everything passes, so much later in each direction. */
+  | { readonly kind: 'slow'; readonly delayMs: number };
 
 /** A TCP proxy on loopback that can be told to fail. A reply is what the server sends between two requests. */
 export interface TcpProxy extends AsyncDisposable {
@@ -102,13 +104,13 @@ class Proxy_ implements TcpProxy {
     client.on('data', (data) => {
       answering = false;
       if (this.#weather.kind === 'blackhole') stranded.add(client).add(server);
-      else server.write(data);
+      else this.#pass(server, data);
     });
     server.on('data', (data) => {
       const first = !answering;
       answering = true;
       if (this.#passes(first)) {
-        client.write(data);
+        this.#pass(client, data);
         return;
       }
       if (this.#weather.kind === 'cut') close();
@@ -118,8 +120,24 @@ class Proxy_ implements TcpProxy {
     });
   }
 
+  #pass(socket: Socket, data: Buffer): void {
+    // What is late may overtake nothing: where the weather has changed, order is kept by cutting the connection.
+    if (this.#weather.kind !== 'slow') {
+      if (late.has(socket)) socket.resetAndDestroy();
+      else socket.write(data);
+      return;
+    }
+    late.set(socket, (late.get(socket) ?? 0) + 1);
+    setTimeout(() => {
+      const left = (late.get(socket) ?? 1) - 1;
+      if (left === 0) late.delete(socket);
+      else late.set(socket, left);
+      if (!socket.destroyed) socket.write(data);
+    }, this.#weather.delayMs).unref();
+  }
+
   #passes(first: boolean): boolean {
-    if (this.#weather.kind === 'fair') return true;
+    if (this.#weather.kind === 'fair' || this.#weather.kind === 'slow') return true;
     if (!('replies' in this.#weather)) return false;
     if (!first) return this.#left >= 0;
     this.#left--;
@@ -130,6 +148,9 @@ class Proxy_ implements TcpProxy {
     for (const socket of [...this.#sockets]) if (which(socket)) socket.resetAndDestroy();
   }
 }
+
+/** How many pieces are on their slow way to a socket. */
+const late = new WeakMap<Socket, number>();
 
 /** Sockets that lost something on the way: their streams are no longer whole. */
 const stranded = new WeakSet<Socket>();

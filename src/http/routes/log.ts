@@ -88,7 +88,7 @@ async function bounded(
   exchange: Exchange,
   serve: () => Promise<Response>,
 ): Promise<Response> {
-  const place = withinBounds(border, false, c);
+  const place = await withinBounds(border, false, c);
   if (!place.ok) return problemResponse(place.error, exchange);
   try {
     return await serve();

@@ -94,7 +94,7 @@ function addForm(border: Border, { path, summary, form, mints, secured, serve }:
   border.app.post(
     path,
     observed(border, path, async (c, exchange) => {
-      const bounded = withinBounds(border, mints ?? false, c);
+      const bounded = await withinBounds(border, mints ?? false, c);
       if (!bounded.ok) return faultResponse(wireFault(bounded.error), exchange);
       try {
         const served = await serve(c, exchange);

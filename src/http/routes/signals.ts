@@ -32,7 +32,7 @@ export function addSignalRoutes(border: Border, desk: SignalDesk): void {
   border.app.post(
     path,
     observed(border, path, async (c, exchange) => {
-      const bounded = withinBounds(border, false, c);
+      const bounded = await withinBounds(border, false, c);
       if (!bounded.ok) return problemResponse(bounded.error, exchange);
       try {
         if (!MEDIA_TYPE.test(c.req.raw.headers.get('content-type') ?? '')) {

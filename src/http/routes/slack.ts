@@ -30,7 +30,7 @@ export function addSlackRoutes(border: Border, desk: SlackDesk): void {
   border.app.post(
     '/slack/:channel',
     observed(border, path, async (c, exchange) => {
-      const bounded = withinBounds(border, false, c);
+      const bounded = await withinBounds(border, false, c);
       if (!bounded.ok) return problemResponse(bounded.error, exchange);
       try {
         const { headers } = c.req.raw;

@@ -40,7 +40,7 @@ export function addTrailRoutes(border: Border): void {
   border.app.post(
     path.replace('{name}', ':name'),
     observed(border, path, async (c, exchange) => {
-      const place = withinBounds(border, false, c);
+      const place = await withinBounds(border, false, c);
       if (!place.ok) return problemResponse(place.error, exchange);
       try {
         return await deliver(border, c, exchange);
