@@ -1,8 +1,8 @@
 import { getTableColumns } from 'drizzle-orm';
-import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
-import { newId, type Runtime } from '../runtime.ts';
-import { eventRecord } from './commit.ts';
+import type { NewEvent } from '../audit/event.ts';
+import type { Runtime } from '../runtime.ts';
 import { type Database, type Statement, sqlState } from './database.ts';
+import { logWhere, recordOf } from './logged.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { Identity, KillMatch, KillRow } from './rows.ts';
 import { kill } from './schema.ts';
@@ -24,21 +24,6 @@ const MAX_BLOCKS = 1_000;
 const MARK_BATCH = 50_000;
 
 const toKill = rowReader<KillRow>(getTableColumns(kill));
-
-const EVENT_COLUMNS = `"id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text,
-  "target" text, "issuer" text, "subject" text, "body" text`;
-
-/** Writes the event of $2 where `done` has a row, and has it wait for its index. */
-function logWhere(done: string): string {
-  return `
-    logged as (
-      insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, body)
-      select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.body
-      from json_to_recordset($2::json) as e(${EVENT_COLUMNS}) where exists (select from ${done})
-      returning seq, at),
-    await_index as (
-      insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from logged group by at)`;
-}
 
 /**
  * Orders a kill: from its commit on, nothing that it matches begins or is kept alive. What was begun before is there
@@ -111,11 +96,6 @@ const LIFT: Statement = {
     ${logWhere('lifted')}
     select id from lifted`,
 };
-
-function recordOf(runtime: Runtime, event: NewEvent): string {
-  const at = new Date(runtime.now()).toISOString();
-  return JSON.stringify([eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event })]);
-}
 
 /**
  * Makes due what a kill matches: leases, and open tasks unless it is about a target. Idempotent: whoever finds a kill
