@@ -21,7 +21,7 @@ grant select on all tables in schema public to :"broker";
 -- What lives changes.
 grant insert, update on task, lease, quota, configuration, installation, log_sink, target_watch, gate, kill, approval_request to :"broker";
 grant insert on task_grant, log_key to :"broker";
-grant insert, update, delete on used_evidence, signing_key to :"broker";
+grant insert, update, delete on used_evidence, signing_key, session to :"broker";
 
 -- What is logged stays.
 grant insert on audit_event, log_leaf to :"broker";

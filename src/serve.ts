@@ -318,6 +318,7 @@ async function listen(
     version,
     transparency: createLogVerbs(broker, config.audit.isPublic),
     ...(issuer === null ? {} : { issuer }),
+    ...(await signInFor(config, broker)),
   });
   return startServer({
     app,
@@ -326,6 +327,11 @@ async function listen(
     limits: defaultServerLimits,
     runtime,
   });
+}
+
+/** What people sign in with, as the configuration has it. */
+async function signInFor({ signIn }: Config, broker: Broker) {
+  return signIn === null ? {} : (await import('./compose-sign-in.ts')).composeSignIn(signIn, broker);
 }
 
 /** Ready to issue: the store answers, its clock agrees with ours, and its log is the one that we know. */

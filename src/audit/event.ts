@@ -221,6 +221,28 @@ export type EventBody =
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
   | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
+  /** A person signed in with a browser. What he does in the session is logged as his. */
+  | {
+      readonly kind: 'signin.succeeded';
+      readonly data: {
+        readonly session: string;
+        readonly claims: Json;
+        readonly proof: { readonly method: string; readonly evidence: string };
+        readonly expiresAt: string;
+      };
+    }
+  | {
+      readonly kind: 'signin.refused';
+      readonly data: {
+        readonly reason: string;
+        readonly detail: string;
+        readonly evidence: string | null;
+      };
+    }
+  | {
+      readonly kind: 'signin.ended';
+      readonly data: { readonly session: string; readonly reason: SessionEnd };
+    }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */
@@ -243,6 +265,9 @@ export type UnknownUse = 'not-observed' | 'observed-in-part' | 'ended-in-parts';
 
 /** How a lease ended, truthfully (invariant 3). */
 export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';
+
+/** Why a session ends: its person ended it or signed in anew, nobody used it, its time was up, or a kill is about him. */
+export type SessionEnd = 'signed-out' | 'replaced' | 'idle' | 'expired' | 'killed';
 
 /** Why a lease or a task ends. */
 export type EndReason =

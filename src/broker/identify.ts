@@ -57,8 +57,12 @@ export async function identify(
 }
 
 /** The principal that the first attestor to know the evidence vouches for, or why there is none, for the log. */
-async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Principal, string>> {
-  for (const attestor of broker.attestors) {
+export async function attestAny(
+  broker: Broker,
+  evidence: Evidence,
+  attestors: readonly Attestor[] = broker.attestors,
+): Promise<Result<Principal, string>> {
+  for (const attestor of attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
     if (answer.ok && !isStorable(answer.value as unknown as Json))
@@ -150,6 +154,6 @@ function unauthenticated(broker: Broker, evidence: Evidence, request: string, de
   return refuse(broker, null, {}, request, { reason: 'unauthenticated', detail }, evidenceHash(evidence));
 }
 
-function evidenceHash(evidence: Evidence): string {
+export function evidenceHash(evidence: Evidence): string {
   return sha256(evidence.kind === 'bearer' ? evidence.token : (evidence.chain[0] ?? ''));
 }

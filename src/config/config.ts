@@ -3,6 +3,7 @@ import type { Grant, Human, PrincipalMatcher } from '../grants/grant.ts';
 import type { AttestorKind } from '../identity/attestor.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
+import type { SignInConfig } from './sign-in.ts';
 
 /** The configuration as the broker uses it: parsed once, checked, files and variables read. */
 export interface Config {
@@ -33,6 +34,8 @@ export interface Config {
   readonly access: readonly AccessRule[];
   /** Who is who, where one human has several identities. */
   readonly people: readonly Human[];
+  /** Where people sign in; null: nowhere. */
+  readonly signIn: SignInConfig | null;
   readonly audit: AuditConfig;
   /** Digests of the parts of the configuration by their names, to tell what changed. Secrets are not in them. */
   readonly parts: Readonly<Record<string, string>>;

@@ -20,6 +20,7 @@ import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { type Expanded, expandSettings, type Loading } from './secrets.ts';
+import { signInConfig } from './sign-in.ts';
 import { readYaml, type YamlDocument } from './yaml.ts';
 
 export interface LoadOptions {
@@ -120,8 +121,9 @@ async function build(
   const database = await expandSection(members, 'database', loading);
   const keys = await expandSection(members, 'keys', loading);
   const expanded = await expandSection(members, 'audit', loading);
+  const signingIn = await expandSection(members, 'sign_in', loading);
   const sections = readSections(
-    { ...members, ...database?.value, ...keys?.value, ...expanded?.value },
+    { ...members, ...database?.value, ...keys?.value, ...expanded?.value, ...signingIn?.value },
     loading,
   );
   const issuers = await loadIssuers(
@@ -141,6 +143,7 @@ async function build(
   const access = readAccess(sections.access ?? [], world, loading);
   const audit = auditConfig(sections.audit, world, loading);
   const people = readPeople(sections.people ?? [], world, loading);
+  const signIn = signInConfig(sections.sign_in, issuers, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
@@ -158,6 +161,7 @@ async function build(
     ...database?.shown,
     ...expanded?.shown,
     ...keys?.shown,
+    ...signingIn?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
   };
@@ -174,6 +178,7 @@ async function build(
     withdrawn,
     access,
     people,
+    signIn,
     audit,
     log: sections.log,
   };
@@ -195,7 +200,7 @@ const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
 
 async function expandSection(
   raw: Members,
-  name: 'database' | 'keys' | 'audit',
+  name: 'database' | 'keys' | 'audit' | 'sign_in',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

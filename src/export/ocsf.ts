@@ -36,12 +36,16 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'request.cancelled': [6003, 3, 1],
   'request.expired': [6003, 3, 1],
   'request.redeemed': [6003, 3, 1],
+  'signin.succeeded': [3002, 1, 1], // Authentication: Logon
+  'signin.refused': [3002, 1, 2],
+  'signin.ended': [3002, 2, 1], // Authentication: Logoff
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 
 const FAILURES: ReadonlySet<EventKind> = new Set([
   'log.went-back',
   'request.refused',
+  'signin.refused',
   'lease.mint-failed',
   'lease.end-failed',
 ]);

@@ -6,6 +6,9 @@ import type { Runtime } from '../runtime.ts';
 import type { Border } from './endpoint.ts';
 import type { HttpLimits } from './limits.ts';
 import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
+import { addRequestPages } from './people/requests.ts';
+import { addSignInRoutes } from './people/sign-in.ts';
+import { createSite, type People } from './people/site.ts';
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
@@ -15,6 +18,7 @@ import { addLeaseRoutes } from './routes/leases.ts';
 import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addRequestRoutes } from './routes/requests.ts';
+import { addSignInDiscovery, type CommandLineSignIn } from './routes/sign-in.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
 import { addTaskGrantRoutes } from './routes/task-grants.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -35,6 +39,10 @@ export interface AppOptions {
   readonly transparency?: LogVerbs;
   /** The broker as an issuer, where it has signing keys. */
   readonly issuer?: PublishedIssuer;
+  /** Where people sign in at the command line. */
+  readonly commandLine?: CommandLineSignIn;
+  /** Pages for people, who sign in with a browser. */
+  readonly people?: People;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
@@ -51,6 +59,8 @@ export function createApp({
   version,
   transparency,
   issuer,
+  commandLine,
+  people,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
@@ -78,6 +88,12 @@ export function createApp({
   addOAuthRoutes(border);
   addSystemRoutes({ ...border, version, ready });
   if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
+  if (commandLine) addSignInDiscovery({ ...border, version, ready }, commandLine);
+  if (people) {
+    const site = createSite(border, people);
+    addSignInRoutes(site);
+    addRequestPages(site);
+  }
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

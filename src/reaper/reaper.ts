@@ -2,6 +2,7 @@ import { expireRequests } from '../broker/approval.ts';
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
 import { finishKills } from '../broker/kill.ts';
+import { endSessions } from '../broker/session.ts';
 import { endWithdrawn } from '../broker/withdraw.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
@@ -81,6 +82,7 @@ export function createReaper(broker: Broker): Reaper {
     const withdrawn = await endWithdrawn(broker, HOUSEKEEPING_BATCH);
     const closed = await Promise.all((await expiredTasks(database, now, HOUSEKEEPING_BATCH)).map(close));
     await expireRequests(broker, HOUSEKEEPING_BATCH);
+    await endSessions(broker, HOUSEKEEPING_BATCH);
     const forgotten = await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
     const most = Math.max(withdrawn, closed.filter(Boolean).length, forgotten);
     if (most < HOUSEKEEPING_BATCH) return;

@@ -17,6 +17,7 @@ for (const table of [
   schema.auditEvent,
   schema.kill,
   schema.approvalRequest,
+  schema.session,
 ]) {
   test(`schema: ${getTableName(table)} is read as the migrations made it`, async () => {
     const database = await store.open();

@@ -14,9 +14,11 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   http: {
     // The forms of the log are the same for all who read them.
     values: ['broker', 'http/contract.ts', 'audit'],
-    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts'],
+    types: ['store/rows.ts', 'audit/event.ts', 'grants/grant.ts', 'sign-in'],
   },
   'http/contract.ts': {},
+  // Asks an identity provider who has signed in: an outbound conversation, which neither a border nor an attestor has.
+  'sign-in': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'], types: ['providers/provider.ts'] },
   // Pure: what a request for approval can become, and who counts.
@@ -60,6 +62,7 @@ const COMPOSITION = new Set([
   'check-live.ts',
   'archive.ts',
   'rewrap.ts',
+  'compose-sign-in.ts',
   'kinds.ts',
 ]);
 
@@ -92,6 +95,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'drizzle-orm': ['store'],
   hono: ['http', 'main'],
   jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
+  // The protocol of sign-in, for browsers and for the command line.
+  oauth4webapi: ['sign-in', 'cli'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],

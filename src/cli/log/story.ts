@@ -58,6 +58,12 @@ export function sentence(event: AuditEvent): string {
       return `request ${event.data.id} lapsed`;
     case 'request.redeemed':
       return `${who(event.actor)} used request ${event.data.id}`;
+    case 'signin.succeeded':
+      return `${who(event.actor)} signed in with a browser, until ${event.data.expiresAt}`;
+    case 'signin.refused':
+      return `a sign-in was refused: ${event.data.reason}: ${event.data.detail}`;
+    case 'signin.ended':
+      return `the session of ${who(event.actor)} ended: ${event.data.reason}`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
     case 'broker.started':

@@ -5,6 +5,7 @@ import {
   type OidcConfiguration,
   type OidcSettings,
   oidcSettings,
+  peopleSignIn,
   resolveOidcSettings,
 } from './settings.ts';
 
@@ -14,6 +15,10 @@ export const attestorKind: AttestorKind<OidcConfiguration, OidcSettings> = {
   settings: oidcSettings,
   fileSettings: OIDC_FILE_SETTINGS,
   resolve: resolveOidcSettings,
-  describe: ({ issuer }) => ({ url: issuer, names: [issuer] }),
+  describe: (settings) => ({
+    url: settings.issuer,
+    names: [settings.issuer],
+    signIn: peopleSignIn(settings),
+  }),
   create: createOidcAttestor,
 };
