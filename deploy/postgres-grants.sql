@@ -22,7 +22,7 @@ grant select on all tables in schema public to :"broker";
 grant insert, update on task, lease, quota, configuration, installation, log_sink, target_watch, gate, kill,
   approval_request, break_glass_review, fallback to :"broker";
 grant insert on task_grant, log_key, kit, kit_entry, kit_code to :"broker";
-grant insert, update, delete on used_evidence, signing_key to :"broker";
+grant insert, update, delete on used_evidence, signing_key, session to :"broker";
 
 -- What is logged stays.
 grant insert on audit_event, log_leaf to :"broker";

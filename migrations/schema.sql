@@ -294,6 +294,18 @@ CREATE TABLE public.quota (
     issued_previous integer DEFAULT 0 NOT NULL
 );
 
+CREATE TABLE public.session (
+    id text NOT NULL COLLATE pg_catalog."C",
+    token_hash text NOT NULL COLLATE pg_catalog."C",
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    principal jsonb NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT session_check CHECK ((ends_at <= expires_at))
+);
+
 CREATE TABLE public.signing_key (
     kid text NOT NULL COLLATE pg_catalog."C",
     algorithm text NOT NULL,
@@ -429,6 +441,12 @@ ALTER TABLE ONLY public.migration
 ALTER TABLE ONLY public.quota
     ADD CONSTRAINT quota_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_token_hash_key UNIQUE (token_hash);
+
 ALTER TABLE ONLY public.signing_key
     ADD CONSTRAINT signing_key_algorithm_generation_key UNIQUE (algorithm, generation);
 
@@ -485,6 +503,8 @@ CREATE INDEX audit_event_default_task_id_seq_idx ON public.audit_event_default U
 
 CREATE INDEX break_glass_review_open ON public.break_glass_review USING btree (due_at) WHERE (state <> 'closed'::text);
 
+CREATE INDEX kill_identity ON public.kill USING btree (issuer) WHERE (issuer IS NOT NULL);
+
 CREATE INDEX kill_lifting ON public.kill USING btree (lifts_at) WHERE ((lifts_at IS NOT NULL) AND (lifted_at IS NULL));
 
 CREATE INDEX kill_unmarked ON public.kill USING btree (id) WHERE (marked_at IS NULL);
@@ -504,6 +524,10 @@ CREATE INDEX lease_unmarked_grant ON public.lease USING btree (grant_name) WHERE
 CREATE INDEX lease_unmarked_identity ON public.lease USING btree (issuer, subject) WHERE (end_reason IS NULL);
 
 CREATE UNIQUE INDEX log_leaf_seq ON public.log_leaf USING btree (seq);
+
+CREATE INDEX session_ends ON public.session USING btree (ends_at);
+
+CREATE INDEX session_identity ON public.session USING btree (issuer, subject);
 
 CREATE INDEX task_expiry ON public.task USING btree (expires_at) WHERE (state = 'open'::text);
 

@@ -178,7 +178,7 @@ async function runOver(
   ];
   return {
     broker,
-    app: border(broker, issuer, sequencer, config, registry, version, stopping.signal),
+    app: await border(broker, issuer, sequencer, config, registry, version, stopping.signal),
     async stop() {
       stopping.abort();
       await Promise.all(loops);
@@ -332,7 +332,7 @@ function rate(perSecond: number): Rate {
   return { perSecond, burst: perSecond * 5 };
 }
 
-function border(
+async function border(
   broker: Broker,
   issuer: Issuer | null,
   sequencer: Sequencer | null,
@@ -340,7 +340,7 @@ function border(
   registry: Registry,
   version: string,
   stopping: AbortSignal,
-): App {
+): Promise<App> {
   const { runtime, log } = broker;
   const verbs = createVerbs(broker);
   return createApp({
@@ -358,6 +358,7 @@ function border(
     kits: createKitVerbs(broker),
     ...(issuer === null ? {} : { issuer }),
     ...desksOf(broker, verbs, config),
+    ...(await signInFor(config, broker)),
   });
 }
 
@@ -369,6 +370,11 @@ function listen(app: App, config: Config, runtime: Runtime): Promise<RunningServ
     limits: defaultServerLimits,
     runtime,
   });
+}
+
+/** What people sign in with, as the configuration has it. */
+async function signInFor({ signIn }: Config, broker: Broker) {
+  return signIn === null ? {} : (await import('./compose-sign-in.ts')).composeSignIn(signIn, broker);
 }
 
 /** Ready to issue: the store answers and takes writes, its clock agrees with ours, and its log is the one that we know. */

@@ -328,6 +328,28 @@ export type EventBody =
         readonly detail: string;
       };
     }
+  /** A person signed in with a browser. What he does in the session is logged as his. */
+  | {
+      readonly kind: 'signin.succeeded';
+      readonly data: {
+        readonly session: string;
+        readonly claims: Json;
+        readonly proof: { readonly method: string; readonly evidence: string };
+        readonly expiresAt: string;
+      };
+    }
+  | {
+      readonly kind: 'signin.refused';
+      readonly data: {
+        readonly reason: string;
+        readonly detail: string;
+        readonly evidence: string | null;
+      };
+    }
+  | {
+      readonly kind: 'signin.ended';
+      readonly data: { readonly session: string; readonly reason: SessionEnd };
+    }
   | { readonly kind: 'disclosed'; readonly data: { readonly what: string; readonly filter: Json } };
 
 /** What is known of a credential's use when its lease ends: see `LeaseUse` in store/rows.ts. */
@@ -359,6 +381,9 @@ type ReviewData = {
 
 /** How a lease ended, truthfully (invariant 3). */
 export type Outcome = 'revoked' | 'denied' | 'expired' | 'never-minted';
+
+/** Why a session ends: its person ended it or signed in anew, nobody used it, its time was up, or a kill is about him. */
+export type SessionEnd = 'signed-out' | 'replaced' | 'idle' | 'expired' | 'killed';
 
 /** Why a lease or a task ends. */
 export type EndReason =

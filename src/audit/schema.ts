@@ -348,6 +348,21 @@ export const EVENTS: {
       detail: z.string(),
     }),
   },
+  'signin.succeeded': {
+    meaning: 'A person signed in with a browser: the claims that the session rests on, and when it ends',
+    data: z.strictObject({ session: z.string(), claims: json, proof, expiresAt: instant }),
+  },
+  'signin.refused': {
+    meaning: 'A sign-in with a browser was refused: the true reason',
+    data: z.strictObject({ reason: z.string(), detail: z.string(), evidence: z.string().nullable() }),
+  },
+  'signin.ended': {
+    meaning: 'The session of a browser ended',
+    data: z.strictObject({
+      session: z.string(),
+      reason: z.enum(['signed-out', 'replaced', 'idle', 'expired', 'killed']),
+    }),
+  },
   disclosed: {
     meaning: 'Somebody with a role read what is not his own',
     data: z.strictObject({ what: z.string(), filter: json }),

@@ -61,9 +61,13 @@ export async function identify(
 type NotProven = Extract<Refusal, { readonly reason: 'unauthenticated' | 'fallback-closed' }>;
 
 /** The principal that the first attestor to know the evidence vouches for, or why there is none, for the log. */
-async function attestAny(broker: Broker, evidence: Evidence): Promise<Result<Principal, NotProven>> {
+export async function attestAny(
+  broker: Broker,
+  evidence: Evidence,
+  attestors: readonly Attestor[] = broker.attestors,
+): Promise<Result<Principal, NotProven>> {
   const no = (detail: string): Result<never, NotProven> => err({ reason: 'unauthenticated', detail });
-  for (const attestor of broker.attestors) {
+  for (const attestor of attestors) {
     const answer = await attest(broker, attestor, evidence);
     if (answer === null) continue;
     if (answer.ok && !isStorable(answer.value as unknown as Json))
@@ -157,6 +161,6 @@ function unauthenticated(broker: Broker, evidence: Evidence, request: string, de
   return refuse(broker, null, {}, request, { reason: 'unauthenticated', detail }, evidenceHash(evidence));
 }
 
-function evidenceHash(evidence: Evidence): string {
+export function evidenceHash(evidence: Evidence): string {
   return sha256(evidence.kind === 'bearer' ? evidence.token : (evidence.chain[0] ?? ''));
 }

@@ -6,6 +6,7 @@ import { type Client, createClient } from '../client/client.ts';
 import type { Fetch } from '../client/transport.ts';
 import { UsageError } from './failure.ts';
 import type { Io } from './io.ts';
+import { readSignIn } from './sign-in/saved.ts';
 
 /** What every command that talks to a broker takes. */
 export interface ConnectionOptions {
@@ -77,8 +78,11 @@ export function identityToken(io: Io, options: ConnectionOptions): () => Promise
   if (file) return () => fileToken(file);
   const token = io.env.HALLPASS_TOKEN?.trim();
   if (token) return async () => token;
+  const url = urlOf(io, options);
+  if (readSignIn(io, url) !== null)
+    return async () => (await import('./sign-in/current.ts')).currentToken(io, url);
   throw new UsageError(
-    'Cannot prove who calls: give --token-file or --token-command, or set HALLPASS_TOKEN_FILE or HALLPASS_TOKEN',
+    'Cannot prove who calls: run hallpass login, give --token-file or --token-command, or set HALLPASS_TOKEN_FILE or HALLPASS_TOKEN',
   );
 }
 

@@ -2,8 +2,37 @@ import type { Command } from 'commander';
 import type { Action } from './command-lines.ts';
 import type { AwsIdentityOptions } from './commands/identity-aws.ts';
 import type { NewKeyOptions, SignOptions } from './commands/key.ts';
+import type { LoginOptions } from './commands/login.ts';
 import type { Io } from './io.ts';
-import { parseDuration } from './values.ts';
+import { parseCount, parseDuration } from './values.ts';
+
+/** How a person signs in, and out. */
+export function addSignIn(program: Command, io: Io, action: Action): void {
+  program
+    .command('login')
+    .description('sign in as a person, for the commands that follow')
+    .option('--url <url>', 'address of the broker (or HALLPASS_URL)')
+    .option('--insecure-http', 'allow http: beyond loopback: tokens and secrets then travel in clear')
+    .option('--device', 'with a browser on another device')
+    .option('--issuer <url>', 'OpenID provider, if not the one that the broker names')
+    .option('--client-id <id>', 'its public client for this command')
+    .option('--scope <scopes>', 'what to ask of it, with spaces between')
+    .option('--refresh', 'keep a refresh token too, so that the sign-in outlasts its identity token')
+    .option('--port <port>', 'loopback port, where the provider knows only one', parseCount(0), 0)
+    .option('--no-browser', 'print the address, and open nothing')
+    .option('--timeout <duration>', 'how long to wait for the sign-in', parseDuration, 300)
+    .option('--json', 'print JSON')
+    .action(
+      action(async (options: LoginOptions) => (await import('./commands/login.ts')).login(io, options)),
+    );
+  program
+    .command('logout')
+    .description('forget the sign-in')
+    .option('--url <url>', 'address of the broker (or HALLPASS_URL)')
+    .action(
+      action(async (options: { url?: string }) => (await import('./commands/login.ts')).logout(io, options)),
+    );
+}
 
 /** How a workload without an issuer, or with one that speaks another language, gets something to show. */
 export function addIdentity(program: Command, io: Io, action: Action): void {

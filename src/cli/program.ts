@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { type Action, addReading, addRuling, addUsing } from './command-lines.ts';
 import { addDelivering } from './delivery-lines.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
-import { addIdentity } from './identity-lines.ts';
+import { addIdentity, addSignIn } from './identity-lines.ts';
 import type { Io } from './io.ts';
 import { addKits, type KitParts } from './kit-lines.ts';
 
@@ -66,6 +66,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addDelivering(program, io, action);
   addReading(program, io, action);
   addRuling(program, io, action);
+  addSignIn(program, io, action);
   addIdentity(program, io, action);
   return { command: program, exitCode: () => exitCode };
 }

@@ -4,6 +4,7 @@ import type { AttestorKind, FallbackTerms } from '../identity/attestor.ts';
 import type { Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import type { ConfigFault } from './report.ts';
+import type { SignInConfig } from './sign-in.ts';
 
 /** The configuration as the broker uses it: parsed once, checked, files and variables read. */
 export interface Config {
@@ -34,6 +35,8 @@ export interface Config {
   readonly access: readonly AccessRule[];
   /** Who is who, where one human has several identities. */
   readonly people: readonly Human[];
+  /** Where people sign in; null: nowhere. */
+  readonly signIn: SignInConfig | null;
   readonly audit: AuditConfig;
   /** Who is told of what happens. Some hold secrets. */
   readonly notifications: readonly ChannelConfig[];

@@ -23,6 +23,7 @@ import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { type Expanded, expandSettings, type Loading } from './secrets.ts';
+import { signInConfig } from './sign-in.ts';
 import { readYaml, type YamlDocument } from './yaml.ts';
 
 export interface LoadOptions {
@@ -125,7 +126,8 @@ async function build(
   const expanded = await expandSection(members, 'audit', loading);
   const notifications = await expandSection(members, 'notifications', loading);
   const signals = await expandSection(members, 'signals', loading);
-  const outside = { ...notifications?.value, ...signals?.value };
+  const signingIn = await expandSection(members, 'sign_in', loading);
+  const outside = { ...notifications?.value, ...signals?.value, ...signingIn?.value };
   const sections = readSections(
     { ...members, ...database?.value, ...keys?.value, ...expanded?.value, ...outside },
     loading,
@@ -150,6 +152,7 @@ async function build(
   refuseUnnamed(grants, people, loading);
   loading.faults.push(...fallbackFaults(issuers.configured, people));
   loading.faults.push(...outsideFaults(sections, world.issuers));
+  const signIn = signInConfig(sections.sign_in, issuers, loading);
   const broker = sections.broker === undefined ? null : await brokerConfig(sections.broker, loading);
   const keysInForce = sections.keys === undefined ? null : keysConfig(sections.keys, loading);
   loading.faults.push(...databaseFaults(sections.database));
@@ -169,6 +172,7 @@ async function build(
     ...keys?.shown,
     ...notifications?.shown,
     ...signals?.shown,
+    ...signingIn?.shown,
     issuers: issuers.shown,
     targets: targets.shown,
   };
@@ -185,6 +189,7 @@ async function build(
     withdrawn,
     access,
     people,
+    signIn,
     audit,
     notifications: notificationsConfig(sections.notifications ?? []),
     signals: signalsConfig(sections.signals),
@@ -208,7 +213,7 @@ const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
 
 async function expandSection(
   raw: Members,
-  name: 'database' | 'keys' | 'audit' | 'notifications' | 'signals',
+  name: 'database' | 'keys' | 'audit' | 'notifications' | 'signals' | 'sign_in',
   loading: Loading,
 ): Promise<{ readonly value: Members; readonly shown: Members } | null> {
   const section = raw[name];

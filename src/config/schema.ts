@@ -5,6 +5,7 @@ import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
 import { auditSchema } from './audit.ts';
 import { MAX_ENTRIES } from './limits.ts';
 import { notificationsSchema, signalsSchema } from './notifications.ts';
+import { signInSchema } from './sign-in.ts';
 
 /** How `hallpass.yaml` is written. What the kinds of issuers and targets say of themselves is in their own schemas. */
 
@@ -219,6 +220,7 @@ export const configSchema = z.strictObject({
     .max(MAX_ENTRIES)
     .default([])
     .meta({ description: 'Humans with several identities: nobody approves for himself, or twice' }),
+  sign_in: signInSchema.optional().meta({ description: 'Where people sign in' }),
   audit: auditSchema.optional().meta({ description: 'The audit log' }),
   notifications: notificationsSchema
     .default([])

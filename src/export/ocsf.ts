@@ -48,12 +48,16 @@ const CLASSES: Readonly<Record<EventKind, readonly [number, number, number]>> = 
   'offline.replayed': [6003, 99, 4],
   'kit.code-reused': [3002, 99, 5],
   'notification.failed': [6003, 99, 3],
+  'signin.succeeded': [3002, 1, 1], // Authentication: Logon
+  'signin.refused': [3002, 1, 2],
+  'signin.ended': [3002, 2, 1], // Authentication: Logoff
   disclosed: [6003, 2, 1], // API Activity: Read
 };
 
 const FAILURES: ReadonlySet<EventKind> = new Set([
   'log.went-back',
   'request.refused',
+  'signin.refused',
   'lease.mint-failed',
   'lease.end-failed',
   'notification.failed',

@@ -9,6 +9,9 @@ import type { SignalDesk } from '../signals/receive.ts';
 import type { Border } from './endpoint.ts';
 import type { HttpLimits } from './limits.ts';
 import { createRequestIds, type HttpEnv, type HttpMetrics, observed, problemResponse } from './observe.ts';
+import { addRequestPages } from './people/requests.ts';
+import { addSignInRoutes } from './people/sign-in.ts';
+import { createSite, type People } from './people/site.ts';
 import { createRateBound } from './rate.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addGrantRoutes } from './routes/grants.ts';
@@ -20,6 +23,7 @@ import { addLogRoutes } from './routes/log.ts';
 import { addOAuthRoutes } from './routes/oauth.ts';
 import { addRequestRoutes } from './routes/requests.ts';
 import { addReviewRoutes } from './routes/reviews.ts';
+import { addSignInDiscovery, type CommandLineSignIn } from './routes/sign-in.ts';
 import { addSignalRoutes } from './routes/signals.ts';
 import { addSlackRoutes } from './routes/slack.ts';
 import { addSystemRoutes, type Readiness } from './routes/system.ts';
@@ -53,6 +57,10 @@ export interface AppOptions {
   readonly slack?: SlackDesk;
   /** What takes signals, where somebody may send any. */
   readonly signals?: SignalDesk;
+  /** Where people sign in at the command line. */
+  readonly commandLine?: CommandLineSignIn;
+  /** Pages for people, who sign in with a browser. */
+  readonly people?: People;
 }
 
 export type App = OpenAPIHono<HttpEnv>;
@@ -74,6 +82,8 @@ export function createApp({
   issuer,
   slack,
   signals,
+  commandLine,
+  people,
 }: AppOptions): App {
   const app: App = new OpenAPIHono<HttpEnv>();
   const border: Border = {
@@ -107,6 +117,12 @@ export function createApp({
   if (signals) addSignalRoutes(border, signals);
   addSystemRoutes({ ...border, version, ready });
   if (issuer) addIssuerRoutes({ ...border, version, ready }, issuer);
+  if (commandLine) addSignInDiscovery({ ...border, version, ready }, commandLine);
+  if (people) {
+    const site = createSite(border, people);
+    addSignInRoutes(site);
+    addRequestPages(site);
+  }
   const noSuchRoute = observed(border, 'none', (_c, exchange) =>
     problemResponse({ code: 'not-found', detail: 'No such route: see /openapi.json' }, exchange),
   );

@@ -625,6 +625,14 @@ export const receipts = z
   })
   .meta({ id: 'Receipts' });
 
+export const signIn = z
+  .object({
+    issuer: z.string().meta({ description: 'The OpenID provider, as it names itself' }),
+    client_id: z.string(),
+    scope: z.string(),
+  })
+  .meta({ id: 'SignIn' });
+
 export const health = z.object({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
 
 export const readiness = z
@@ -698,6 +706,7 @@ export type ApprovalRequest = z.infer<typeof approvalRequest>;
 export type AwaitingApproval = z.infer<typeof awaitingApproval>;
 export type Review = z.infer<typeof review>;
 export type KillRequest = z.infer<typeof killRequest>;
+export type SignIn = z.infer<typeof signIn>;
 export type Kill = z.infer<typeof kill>;
 export type KillProgress = z.infer<typeof killProgress>;
 export type AuditPage = z.infer<typeof auditPage>;

@@ -162,6 +162,18 @@ export interface ClaimBeside {
   readonly because: string;
 }
 
+/** An issuer at which people sign in (OpenID Connect Core 1.0). */
+export interface PeopleSignIn {
+  /** As its tokens state it in `iss`; its discovery document is below it. */
+  readonly url: string;
+  /** Of these a token must be for one: the client that asked for it is its audience. */
+  readonly audiences: readonly string[];
+  readonly singleUse: boolean;
+  /** PEM; absent: the roots that Node trusts. */
+  readonly ca?: string;
+  readonly allowInsecureHttp: boolean;
+}
+
 /** What a kind of issuer says of one of its issuers to whoever reads the rest of the configuration. */
 export interface IssuerDescription {
   /** As its tokens state it in `iss`; absent for issuers that are no OIDC issuers. */
@@ -171,6 +183,8 @@ export interface IssuerDescription {
   readonly rules?: ClaimRules;
   /** Weaker proof that somebody answers for, each as a sentence: listed whenever the configuration is checked. */
   readonly exceptions?: readonly string[];
+  /** How people sign in there; absent where they cannot. */
+  readonly signIn?: PeopleSignIn;
   /** The audience that must be the broker's own URL, where evidence of this kind allows no other. */
   readonly ownAudience?: string;
   /** Its evidence is the client's certificate alone: a listener that asks for none leaves it unused. */

@@ -3,6 +3,7 @@ import { tellOverdueReviews } from '../broker/break-glass.ts';
 import type { Broker } from '../broker/broker.ts';
 import { endClaimed, endTask } from '../broker/end.ts';
 import { finishKills, liftLapsed } from '../broker/kill.ts';
+import { endSessions } from '../broker/session.ts';
 import { endWithdrawn } from '../broker/withdraw.ts';
 import { forgetEvidence } from '../store/installation.ts';
 import { claimDue, nextDue, type Room } from '../store/leases.ts';
@@ -98,6 +99,7 @@ export function createReaper(broker: Broker): Reaper {
     const closed = await Promise.all((await expiredTasks(database, now, HOUSEKEEPING_BATCH)).map(close));
     await expireRequests(broker, HOUSEKEEPING_BATCH);
     await tellOverdueReviews(broker, HOUSEKEEPING_BATCH);
+    await endSessions(broker, HOUSEKEEPING_BATCH);
     const forgotten = await forgetEvidence(database, now, HOUSEKEEPING_BATCH);
     const most = Math.max(withdrawn, closed.filter(Boolean).length, forgotten);
     if (most < HOUSEKEEPING_BATCH) return;

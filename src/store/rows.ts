@@ -256,3 +256,18 @@ export interface ReviewRow {
   readonly closedBy: Identity | null;
   readonly finding: string | null;
 }
+
+/** Somebody who signed in with a browser. Instants are milliseconds since the epoch. */
+export interface SessionRow {
+  readonly id: string;
+  readonly tokenHash: string;
+  readonly issuer: string;
+  readonly subject: string;
+  /** As he was proven at sign-in. */
+  readonly principal: Principal;
+  readonly beganAt: number;
+  /** It ends then, however much it is used. */
+  readonly expiresAt: number;
+  /** It ends then, unless it is used before. */
+  readonly endsAt: number;
+}

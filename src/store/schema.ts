@@ -195,3 +195,14 @@ export const signingKey = pgTable('signing_key', {
   createdAt: instant('created_at').notNull(),
   signsFrom: instant('signs_from').notNull(),
 });
+
+export const session = pgTable('session', {
+  id: text().primaryKey(),
+  tokenHash: text('token_hash').notNull(),
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  principal: jsonb().$type<Principal>().notNull(),
+  beganAt: instant('began_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+  endsAt: instant('ends_at').notNull(),
+});

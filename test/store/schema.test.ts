@@ -19,6 +19,7 @@ for (const table of [
   schema.approvalRequest,
   schema.fallback,
   schema.kit,
+  schema.session,
 ]) {
   test(`schema: ${getTableName(table)} is read as the migrations made it`, async () => {
     const database = await store.open();

@@ -24,9 +24,12 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
       'grants/grant.ts',
       'notify/slack/desk.ts',
       'signals/receive.ts',
+      'sign-in',
     ],
   },
   'http/contract.ts': {},
+  // Asks an identity provider who has signed in: an outbound conversation, which neither a border nor an attestor has.
+  'sign-in': {},
   // It claims rows itself; passing that through the broker would add nothing. What it claims it ends through broker/.
   reaper: { values: ['broker', 'store'], types: ['providers/provider.ts'] },
   // Pure: what a request for approval can become, and who counts.
@@ -82,6 +85,7 @@ const COMPOSITION = new Set([
   'check-live.ts',
   'archive.ts',
   'rewrap.ts',
+  'compose-sign-in.ts',
   'kinds.ts',
   'offline-seal.ts',
   'offline-run.ts',
@@ -120,6 +124,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['http', 'main'],
   jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
   nodemailer: ['notify'],
+  // The protocol of sign-in, for browsers and for the command line.
+  oauth4webapi: ['sign-in', 'cli'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
   // The Postgres provider speaks to its targets with it; our own database is the store's alone.
   pg: ['store', 'providers/postgres'],

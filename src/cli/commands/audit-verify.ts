@@ -11,6 +11,7 @@ import type { Io } from '../io.ts';
 import { type Memory, recall, remember } from '../log/memory.ts';
 import { exportSource, folderSource, kindOfPath, liveSource, text } from '../log/sources.ts';
 import { printJson, say } from '../output.ts';
+import { signedInAs } from '../sign-in/saved.ts';
 
 export interface VerifyOptions extends ConnectionOptions {
   /** Verifier keys, or files with one a line. */
@@ -62,7 +63,11 @@ function readerOf(io: Io, options: VerifyOptions, kind: string, source: string |
   const url =
     kind === 'live' && source !== undefined ? source.replace(/\/audit\/log\/?$/, '') : urlOf(io, options);
   const hasToken =
-    options.tokenFile ?? options.tokenCommand ?? io.env.HALLPASS_TOKEN_FILE ?? io.env.HALLPASS_TOKEN;
+    options.tokenFile ??
+    options.tokenCommand ??
+    io.env.HALLPASS_TOKEN_FILE ??
+    io.env.HALLPASS_TOKEN ??
+    (kind === 'live' ? null : signedInAs(io, url));
   return createLogReader({
     url,
     token: hasToken ? identityToken(io, options) : null,

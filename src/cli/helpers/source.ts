@@ -12,6 +12,7 @@ import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import type { AskOptions } from '../options.ts';
 import { say } from '../output.ts';
+import { signedInAs } from '../sign-in/saved.ts';
 import { withLock } from './lock.ts';
 
 /** Where a helper's credential comes from: an agent, or a task that the options describe. */
@@ -83,7 +84,9 @@ async function fromCache(
 ): Promise<readonly Credential[]> {
   const request = openRequest(options);
   const { url = io.env.HALLPASS_URL, tokenFile = io.env.HALLPASS_TOKEN_FILE, tokenCommand } = connection;
-  const key = digestJson([url, tokenFile, tokenCommand, request].map((part) => part ?? null) as Json);
+  // Somebody else who signs in here gets nothing of whoever did before.
+  const person = io.env.HALLPASS_TOKEN || !url ? null : signedInAs(io, url);
+  const key = digestJson([url, tokenFile, tokenCommand, request, person].map((part) => part ?? null) as Json);
   const path = join(privateFolder(io.env, 'cache'), `${key}.json`);
   const known = readCache(path);
   if (known && isFresh(io, known)) return known.credentials;

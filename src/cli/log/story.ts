@@ -84,6 +84,12 @@ function toldOf(event: AuditEvent): string {
       return `OFFLINE: entry ${event.data.index} of kit ${event.data.kit}: ${replayed(event.data.event)}`;
     case 'kit.code-reused':
       return `ALARM: the code of ${event.data.holder} opened kit ${event.data.kit} a second time (entry ${event.data.index} of ${event.data.log})`;
+    case 'signin.succeeded':
+      return `${who(event.actor)} signed in with a browser, until ${event.data.expiresAt}`;
+    case 'signin.refused':
+      return `a sign-in was refused: ${event.data.reason}: ${event.data.detail}`;
+    case 'signin.ended':
+      return `the session of ${who(event.actor)} ended: ${event.data.reason}`;
     case 'disclosed':
       return `${who(event.actor)} read ${event.data.what}`;
     case 'notification.failed':

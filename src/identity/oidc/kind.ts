@@ -5,6 +5,7 @@ import {
   type OidcConfiguration,
   type OidcSettings,
   oidcSettings,
+  peopleSignIn,
   resolveOidcSettings,
 } from './settings.ts';
 
@@ -14,10 +15,11 @@ export const attestorKind: AttestorKind<OidcConfiguration, OidcSettings> = {
   settings: oidcSettings,
   fileSettings: OIDC_FILE_SETTINGS,
   resolve: resolveOidcSettings,
-  describe: ({ issuer, keys }) => ({
-    url: issuer,
-    names: [issuer],
-    ...(keys.kind !== 'pinned' && { isFetched: true }),
+  describe: (settings) => ({
+    url: settings.issuer,
+    names: [settings.issuer],
+    ...(settings.keys.kind !== 'pinned' && { isFetched: true }),
+    signIn: peopleSignIn(settings),
   }),
   create: createOidcAttestor,
 };

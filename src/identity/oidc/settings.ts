@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { err, ok, type Result } from '../../result.ts';
+import type { PeopleSignIn } from '../attestor.ts';
 import type { ClaimExpectations, TimeBounds } from '../jwt/claims.ts';
 import { type Jwk, readKeys } from '../jwt/jwks.ts';
 import type { KeyLocation, KeySettings } from '../jwt/keys.ts';
@@ -190,4 +191,10 @@ function certificatesFault(text: string | undefined): string | null {
   } catch {
     return 'Cannot use the file: one of its certificates cannot be read';
   }
+}
+
+/** How people sign in at such an issuer. */
+export function peopleSignIn(settings: OidcSettings): PeopleSignIn {
+  const { issuer: url, audiences, singleUse, ca, allowInsecureHttp } = settings;
+  return { url, audiences, singleUse, allowInsecureHttp, ...(ca !== undefined && { ca }) };
 }

@@ -16,6 +16,7 @@ export const attestorKind = presetKind({
   type: 'azure',
   settings,
   algorithms: ['RS256'],
+  people: true,
   requiredClaims: ['tid', 'oid'],
   rules: {
     pins: [

@@ -8,6 +8,7 @@ export const attestorKind = presetKind({
   type: 'google',
   settings,
   algorithms: ['RS256'],
+  people: true,
   requiredClaims: [],
   rules: {
     pins: [

@@ -6,6 +6,7 @@ import {
   OIDC_FILE_SETTINGS,
   type OidcSettings,
   oidcSettings,
+  peopleSignIn,
   resolveOidcSettings,
 } from '../oidc/settings.ts';
 
@@ -33,6 +34,8 @@ export interface Preset<Written extends PresetWritten> {
   readonly algorithms: readonly string[];
   readonly requiredClaims: readonly string[];
   readonly rules: ClaimRules;
+  /** Whether people sign in there too. */
+  readonly people?: true;
   issuer(written: Written): string;
   /** Where the keys are, for issuers that keep them on another host. */
   keysUri?(written: Written): string | undefined;
@@ -47,11 +50,12 @@ export function presetKind<Written extends PresetWritten>(
     settings: preset.settings,
     fileSettings: OIDC_FILE_SETTINGS,
     resolve: (written, files) => resolvePreset(preset, written, files),
-    describe: ({ issuer, keys }) => ({
-      url: issuer,
-      names: [issuer],
+    describe: (settings) => ({
+      url: settings.issuer,
+      names: [settings.issuer],
       rules: preset.rules,
-      ...(keys.kind !== 'pinned' && { isFetched: true }),
+      ...(settings.keys.kind !== 'pinned' && { isFetched: true }),
+      ...(preset.people && { signIn: peopleSignIn(settings) }),
     }),
     create: createOidcAttestor,
   };
