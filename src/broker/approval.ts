@@ -20,7 +20,8 @@ import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
 import { aboutRequest } from './about.ts';
 import { actorOf, type Broker, instant, names } from './broker.ts';
 import { evidenceOf } from './intend.ts';
-import type { Refusal } from './refusal.ts';
+import { keptOut } from './kept-out.ts';
+import { BLOCKED, type Refusal } from './refusal.ts';
 import { personOf, viewOf } from './request-view.ts';
 import type { Caller, OpenTask } from './verbs.ts';
 
@@ -66,6 +67,8 @@ export async function approvalGate(
       ? ok({ decision, uses: {}, events: [] })
       : denied('this grant asks for none: open without a request');
   const by = personOf(caller);
+  const isKeptOut = await keptOut(broker);
+  if (isKeptOut(by)) return err(BLOCKED);
   const asked = askedOf(ask, decision);
   const actors = names(by.actors ?? []);
   const digest = digestJson([by.issuer, by.subject, actors, decision.grant, asked as unknown as Json]);
@@ -81,7 +84,8 @@ export async function approvalGate(
     if (request !== null) await expire(broker, request);
     return askAnew(broker, opening);
   }
-  return redeemNow(broker, opening, request);
+  const approvals = request.approvals.filter((approval) => !isKeptOut(approval.by));
+  return redeemNow(broker, opening, { ...request, approvals });
 }
 
 function denied(detail: string): Result<never, Refusal> {

@@ -9,8 +9,9 @@ import type { RequestRow } from '../store/rows.ts';
 import { aboutRequest } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';
+import { keptOut } from './kept-out.ts';
 import { committed } from './lease.ts';
-import type { Refusal } from './refusal.ts';
+import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { maySee, personOf, viewOf } from './request-view.ts';
 import { changedMeanwhile } from './task.ts';
@@ -121,7 +122,10 @@ async function change(
   const seen = await see(broker, caller, id, what);
   if (!seen.ok) return seen;
   const { request, human } = seen.value;
-  const decided = decide(request, human);
+  const isKeptOut = await keptOut(broker);
+  if (isKeptOut(personOf(human))) return refuse(broker, caller, aboutRequest(request), what, BLOCKED);
+  const approvals = request.approvals.filter((approval) => !isKeptOut(approval.by));
+  const decided = decide({ ...request, approvals }, human);
   if (!decided.ok) {
     const detail = `request: ${decided.error}`;
     return refuse(broker, caller, aboutRequest(request), what, { reason: 'not-allowed', detail });

@@ -455,3 +455,39 @@ test('listRequests, readRequest: what others ask for is shown, and the log says 
     [actor, 'requests', { requests: 1 }],
   ]);
 });
+
+describe('approval: somebody whom a kill keeps out', () => {
+  const BLOCKED = { ok: false, error: { detail: expect.stringMatching(/^block:/) } };
+  const operator = callerOf({}, ['operator']);
+  const killed = (subject: string) =>
+    hallpass.verbs.kill(operator, {
+      issuer: 'ci',
+      subject,
+      grant: null,
+      target: null,
+      task: null,
+      all: false,
+      reason: 'his token was stolen',
+    });
+
+  test('neither asks nor decides until the block is lifted', async () => {
+    const view = await request();
+    const { kill } = value(await killed('dba'));
+    expect(await approve(view, dba)).toMatchObject(BLOCKED);
+    expect(await hallpass.verbs.denyRequest(dba, view.request.id, 'no')).toMatchObject(BLOCKED);
+    value(await killed('asker'));
+    expect(await hallpass.verbs.openTask(asker, { ...ASK, task: 'report-2' })).toMatchObject(BLOCKED);
+    value(await hallpass.verbs.liftBlock(operator, kill.id, 'it was found'));
+    expect(value(await approve(view, dba)).request.state).toBe('approved');
+  });
+
+  test('what he approved before counts no longer', async () => {
+    const view = await request();
+    value(await approve(view, dba));
+    value(await killed('dba'));
+    expect(reason(await redeem(view))).toBe('awaiting-approval');
+    expect(stage.warehouse.minted).toHaveLength(0);
+    value(await approve(view, person('dba-2', { team: 'dba' })));
+    value(await redeem(view));
+  });
+});
