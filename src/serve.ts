@@ -237,7 +237,8 @@ async function composeBroker(
   const clock = createClock({
     now: runtime.now,
     steady: () => performance.now(),
-    storeClock: () => databaseClock(database),
+    // The embedded store has the clock of this process.
+    storeClock: async () => (database.kind === 'pglite' ? runtime.now() : databaseClock(database)),
     toleranceMs: limits.clockToleranceMs,
   });
   const targets = new Map<string, LiveTarget>();
