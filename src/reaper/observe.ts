@@ -35,6 +35,8 @@ export function createObserver(broker: Broker, live: LiveTarget): TargetObserver
   let isOpen = false;
 
   async function look(signal: AbortSignal): Promise<number | null> {
+    // When it was looked cannot be told by a clock that is wrong.
+    if ((await broker.clock.fault()) !== null) return null;
     if (!isOpen) await openWatch(database, live.name);
     isOpen = true;
     const now = runtime.now();

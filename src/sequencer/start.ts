@@ -57,7 +57,8 @@ export async function startSequencer(
     log,
     origin,
     signers,
-    holder: newId(runtime),
+    // An embedded store is held by one process at a time: it goes on under the claim of the one that died before it.
+    holder: database.kind === 'pglite' ? 'embedded' : newId(runtime),
     memory: openLogMemory(settings.stateDirectory, origin, runtime),
     report: (event) => committer.commit({ events: [event] }),
   });

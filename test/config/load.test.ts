@@ -94,7 +94,7 @@ test('loadConfig: all faults at once, in the order of the file, each with its li
     '72 grants.break-glass.credentials.repair.ttl.max: Longer than memory can give: write 1d or less',
     '80 access[1].role: Expected one of "operator", "auditor", "orchestrator": did you mean "auditor"?',
     '90 log.level: Expected one of "trace", "debug", "info", "warn", "error", "silent"',
-    '91 limits: Unknown key "limits": known here: "broker", "database", "keys", "issuers", "providers", "targets", "grants", "withdrawn", "access", "people", "audit", "notifications", "signals", "log"',
+    '91 limits: Unknown key "limits": known here: "broker", "database", "keys", "issuers", "providers", "targets", "grants", "withdrawn", "access", "people", "sign_in", "audit", "notifications", "signals", "log"',
   ]);
 });
 

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { z } from 'zod';
 import { HallpassUnreachable } from '../../client/problem.ts';
-import { checkedUrl } from '../../client/transport.ts';
+import { checkedUrl, type FetchAnswer } from '../../client/transport.ts';
 import type { SignIn } from '../../http/contract.ts';
-import { type ConnectionOptions, urlOf } from '../connect.ts';
+import { type ConnectionOptions, fetchOf, urlOf } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -92,9 +92,9 @@ async function askBroker(
 ): Promise<SignIn> {
   const base = checkedBroker(url, insecureHttp);
   base.pathname = `${base.pathname.replace(/\/$/, '')}/sign-in/cli`;
-  let answer: Response;
+  let answer: FetchAnswer;
   try {
-    answer = await io.runtime.fetch(base, { redirect: 'error', signal });
+    answer = await fetchOf(io)(base, { headers: {}, redirect: 'error', signal });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new HallpassUnreachable(base.origin, error);
@@ -103,10 +103,18 @@ async function askBroker(
     throw new UsageError(
       'Cannot tell where to sign in: the broker has no sign_in.cli; give --issuer and --client-id',
     );
-  const read = signInDocument.safeParse(await answer.json().catch(() => null));
+  const read = signInDocument.safeParse(jsonOf(await answer.text()));
   if (!answer.ok || !read.success)
     throw new Error(`Cannot tell where to sign in: the broker answers ${answer.status}`);
   return read.data;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function checkedBroker(url: string, insecureHttp: true | undefined): URL {
