@@ -2,17 +2,16 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { createClient } from '../../src/client/client.ts';
-import { HallpassProblem } from '../../src/client/problem.ts';
 import type { Secret } from '../../src/http/contract.ts';
 import { startSessionGate } from '../fakes/session-gate.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { findProgram, freePort, type Moto, NEEDS_MOTO, startMoto } from '../support/moto.ts';
 import { MAIN, startBroker, TSX } from './broker-process.ts';
-import { createReporter, type Reporter } from './report.ts';
+import { type Chapter, conclude, createReporter, type DemoOptions, type Reporter } from './report.ts';
+import { problemOf, theOne, until } from './tools.ts';
 
 /** `npm run demo -- --provider aws`: sessions limited to a prefix, against moto. Answers the exit code. */
 
@@ -21,12 +20,8 @@ const BUCKET = 'acme-reports';
 const CI_JOB = { sub: 'repo:acme/reports:ref:refs/heads/main', repository_id: '4711' };
 const STRANGER = { sub: 'repo:mallory/reports:ref:refs/heads/main', repository_id: '6666' };
 const OPERATOR = { sub: 'repo:acme/platform:ref:refs/heads/main', repository_id: '1' };
-const PATIENCE_MS = 45_000;
 
-export async function demoAws(
-  options: { readonly json: boolean },
-  print: (text: string) => void,
-): Promise<number> {
+export async function demoAws(options: DemoOptions, print: (text: string) => void): Promise<number> {
   const startedAt = performance.now();
   const moto = await startMoto();
   if (moto === null) {
@@ -44,16 +39,7 @@ export async function demoAws(
   } finally {
     await broker.stop();
   }
-  const failed = reporter.facts.filter((fact) => !fact.ok);
-  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-  if (options.json)
-    process.stdout.write(
-      `${JSON.stringify({ ok: failed.length === 0, seconds, facts: reporter.facts }, null, 2)}\n`,
-    );
-  print(
-    `\n${reporter.facts.length - failed.length} of ${reporter.facts.length} claims held, in ${seconds} s.`,
-  );
-  return failed.length === 0 ? 0 : 1;
+  return conclude(reporter, startedAt, options, print);
 }
 
 interface AwsWorld extends AsyncDisposable {
@@ -171,20 +157,17 @@ async function ciJob(world: AwsWorld, { claim }: Chapter): Promise<void> {
 }
 
 async function refusals(world: AwsWorld, { claim }: Chapter): Promise<void> {
-  const stranger = await clientFor(world, STRANGER)
-    .openTask({ grant: 'report', task: 'report' })
-    .then(() => 'allowed', codeOf);
+  const stranger = await problemOf(clientFor(world, STRANGER).openTask({ grant: 'report', task: 'report' }));
   claim('another repository is refused', stranger === 'not-allowed', stranger);
-  const wide = await clientFor(world, CI_JOB)
-    .openTask({ grant: 'report', task: 'report', parameters: { region: '*' } })
-    .then(() => 'allowed', codeOf);
+  const wide = await problemOf(
+    clientFor(world, CI_JOB).openTask({ grant: 'report', task: 'report', parameters: { region: '*' } }),
+  );
   claim('a wildcard in place of a region is refused', wide === 'not-allowed', wide);
 }
 
 async function expiry(world: AwsWorld, { claim }: Chapter): Promise<void> {
   const task = await clientFor(world, CI_JOB).openTask({ grant: 'report', task: 'report' });
-  const [credential] = task.credentials;
-  if (!credential) throw new Error('The task came without a credential');
+  const credential = theOne(task);
   await task.complete(0);
   const { state } = await clientFor(world, OPERATOR).readLease(credential.lease.id);
   claim('the lease is not said to have ended', state === 'ending', state);
@@ -205,8 +188,7 @@ async function denial(world: AwsWorld, { claim }: Chapter): Promise<void> {
     task: 'export',
     ttl_seconds: 3_000,
   });
-  const [credential] = task.credentials;
-  if (!credential) throw new Error('The task came without a credential');
+  const credential = theOne(task);
   claim('the session works', (await readWith(world, credential.secret)) === 'eu,1');
   await task.complete(0);
   const after = await readWith(world, credential.secret);
@@ -224,16 +206,10 @@ function ended(world: AwsWorld, leaseId: string) {
   });
 }
 
-type Chapter = ReturnType<Reporter['chapter']>;
 type Claims = typeof CI_JOB;
 
 function clientFor({ url, issuer }: AwsWorld, claims: Claims) {
   return createClient({ url, token: () => issuer.sign({ aud: AUDIENCE, ...claims }) });
-}
-
-function codeOf(error: unknown): string {
-  if (error instanceof HallpassProblem) return error.code;
-  throw error;
 }
 
 async function readWith({ endpoint }: AwsWorld, { values }: Secret): Promise<string> {
@@ -274,15 +250,4 @@ async function exec(world: AwsWorld, command: readonly string[]): Promise<string
     ({ stdout }) => stdout,
     (error: { stdout: string; stderr: string }) => error.stdout || error.stderr,
   );
-}
-
-/** Asks until there is an answer, or patience ends. */
-async function until<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (Date.now() < deadline) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await delay(200);
-  }
-  return undefined;
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { keepRunning } from './keep.ts';
-import { createReporter } from './report.ts';
+import { conclude, createReporter } from './report.ts';
 import { tellStory } from './story.ts';
 import { buildWorld, OPERATOR } from './world.ts';
 
@@ -10,9 +10,20 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     provider: { type: 'string', default: 'postgres' },
+    story: { type: 'string', default: 'batch-job' },
   },
 });
 const print = (text: string) => void (options.json ? process.stderr : process.stdout).write(`${text}\n`);
+if (options.story === 'break-glass' && options.provider === 'postgres') {
+  const { demoBreakGlass } = await import('./break-glass.ts');
+  process.exit(await demoBreakGlass(options, print));
+}
+if (options.story !== 'batch-job') {
+  print(
+    `There is no story "${options.story}" of ${options.provider}: write --story batch-job or --story break-glass`,
+  );
+  process.exit(2);
+}
 if (options.provider === 'aws') {
   const { demoAws } = await import('./aws.ts');
   process.exit(await demoAws(options, print));
@@ -36,23 +47,11 @@ async function demoPostgres(): Promise<number> {
   print(`Ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
   const running = await tellStory(world, broker, reporter);
 
-  const failed = reporter.facts.filter((fact) => !fact.ok);
-  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-  if (options.json) {
-    const { leases } = await world.clientFor(OPERATOR).listLeases({ limit: 500 });
-    const document = {
-      ok: failed.length === 0,
-      seconds,
-      facts: reporter.facts,
-      leases,
-      roles: await world.ourRoles(),
-    };
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-  }
-  print(
-    `\n${reporter.facts.length - failed.length} of ${reporter.facts.length} claims held, in ${seconds} s.`,
-  );
+  const status = await conclude(reporter, startedAt, options, print, async () => ({
+    leases: (await world.clientFor(OPERATOR).listLeases({ limit: 500 })).leases,
+    roles: await world.ourRoles(),
+  }));
   if (options.keep) await keepRunning(world, print);
   await running.stop();
-  return failed.length === 0 ? 0 : 1;
+  return status;
 }

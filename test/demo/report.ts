@@ -42,3 +42,23 @@ export function createReporter(print: (text: string) => void): Reporter {
     },
   };
 }
+
+export interface DemoOptions {
+  readonly json: boolean;
+}
+
+/** The last words of a demo, and with `--json` all that it found; answers the exit code. */
+export async function conclude(
+  { facts }: Reporter,
+  startedAt: number,
+  { json }: DemoOptions,
+  print: (text: string) => void,
+  found: () => Promise<Readonly<Record<string, unknown>>> = async () => ({}),
+): Promise<number> {
+  const held = facts.filter((fact) => fact.ok).length;
+  const ok = held === facts.length;
+  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
+  if (json) process.stdout.write(`${JSON.stringify({ ok, seconds, facts, ...(await found()) }, null, 2)}\n`);
+  print(`\n${held} of ${facts.length} claims held, in ${seconds} s.`);
+  return ok ? 0 : 1;
+}

@@ -2,12 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
-import { HallpassProblem } from '../../src/client/problem.ts';
-import type { Credential, TaskHandle } from '../../src/client/task.ts';
 import { type BrokerProcess, MAIN, TSX } from './broker-process.ts';
 import type { Chapter, Reporter } from './report.ts';
+import { claimCutInTime, isCut, login, problemOf, theOne, tryLogin, until } from './tools.ts';
 import { BATCH_JOB, OPERATOR, STRANGER, type World } from './world.ts';
 
 const ASK = { grant: 'nightly-report', task: 'nightly-report', purpose: 'the nightly sales report' };
@@ -15,9 +12,6 @@ const JOB = join(import.meta.dirname, 'job.ts');
 
 /** The grant's heartbeat, and a moment for the reaper. */
 const GRACE_SECONDS = 12;
-
-/** How long anything in the story may take before the claim that waits for it fails. */
-const PATIENCE_MS = 45_000;
 
 /** The whole story, chapter by chapter; returns the broker that is running at its end. */
 export async function tellStory(
@@ -63,15 +57,8 @@ async function openSession(world: World, { claim }: Chapter): Promise<void> {
   const session = await login(credential);
   claim('a session is open', (await session.query('select 1')).rowCount === 1, credential.lease.name);
   const done = await task.complete(0);
-  const cut = await session.query('select 1').then(
-    () => false,
-    () => true,
-  );
-  claim('the open session is cut', cut);
-  const again = await login(credential).then(
-    () => 'logged in',
-    (error: { code?: string }) => error.code ?? 'refused',
-  );
+  claim('the open session is cut', await isCut(session));
+  const again = await tryLogin(credential);
   claim('the login is refused', again === '28P01', `SQLSTATE ${again}`);
   claim(
     'the lease says so',
@@ -121,30 +108,12 @@ async function overrun(world: World, { claim }: Chapter): Promise<void> {
   const task = await world.clientFor(BATCH_JOB).openTask({ ...ASK, ttl_seconds: 15 });
   const credential = theOne(task);
   const session = await login(credential);
-  const expiresAt = Date.parse(credential.lease.expires_at);
-  let cutAt: number | undefined;
-  while (cutAt === undefined && Date.now() < expiresAt + PATIENCE_MS) {
-    // It stays alive and says so: only its time runs out.
-    await task.heartbeat().catch(() => {});
-    await session.query('select 1').catch(() => {
-      cutAt = Date.now();
-    });
-    await delay(200);
-  }
-  const late = cutAt === undefined ? Number.NaN : (cutAt - expiresAt) / 1000;
-  claim(
+  // It stays alive and says so: only its time runs out.
+  await claimCutInTime(
+    claim,
     'its session is cut when its time is up, though it still beats',
-    late > -1 && late < 3,
-    `${late.toFixed(1)} s after expiry`,
-  );
-  const lease = await until(async () => {
-    const read = await world.clientFor(OPERATOR).readLease(credential.lease.id);
-    return read.state === 'ended' ? read : undefined;
-  });
-  claim(
-    'the lease says so',
-    lease?.outcome === 'revoked' && lease.end_reason === 'expired',
-    `${lease?.outcome}, ${lease?.end_reason}`,
+    { session, credential, reader: world.clientFor(OPERATOR) },
+    () => task.heartbeat().catch(() => {}),
   );
 }
 
@@ -224,44 +193,4 @@ async function exec(world: World, words: readonly string[]): Promise<Job> {
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk));
   return { child, output: () => output };
-}
-
-function theOne(task: TaskHandle): Credential {
-  const [credential] = task.credentials;
-  if (!credential) throw new Error('The task came without a credential');
-  return credential;
-}
-
-async function login({ secret: { values } }: Credential): Promise<pg.Client> {
-  const client = new pg.Client({
-    host: values.host,
-    port: Number(values.port),
-    database: values.database,
-    user: values.username,
-    password: values.password,
-  });
-  client.on('error', () => {});
-  await client.connect();
-  return client;
-}
-
-async function problemOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'allowed';
-  } catch (error) {
-    if (error instanceof HallpassProblem) return error.code;
-    throw error;
-  }
-}
-
-/** Asks until there is an answer, or patience ends. */
-async function until<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (Date.now() < deadline) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await delay(50);
-  }
-  return undefined;
 }

@@ -29,10 +29,10 @@ export interface World extends AsyncDisposable {
   ourRoles(): Promise<string[]>;
 }
 
+/** What a token says of somebody. */
 export interface Identity {
   readonly sub: string;
-  readonly repository_id: string;
-  readonly ref: string;
+  readonly [claim: string]: string | readonly string[];
 }
 
 export const AUDIENCE = 'hallpass-demo';
@@ -52,7 +52,8 @@ export const OPERATOR: Identity = {
   ref: 'refs/heads/main',
 };
 
-export async function buildWorld(): Promise<World> {
+/** Builds it, with the configuration of the batch job or another one. */
+export async function buildWorld(write: (places: Places) => string = yaml): Promise<World> {
   const available = await availablePostgres();
   const version = available['18'].ok ? '18' : '15';
   const warehouse = await startPostgres({ version });
@@ -68,7 +69,7 @@ export async function buildWorld(): Promise<World> {
   await writeFile(passwordFile, password, { mode: 0o600 });
   await writeFile(
     configuration,
-    yaml({ url, port, folder, wire: wire.port, issuer: issuer.url, passwordFile }),
+    write({ url, port, folder, wire: wire.port, issuer: issuer.url, passwordFile }),
   );
   await chmod(configuration, 0o600);
   const tokenFor = (identity: Identity) => issuer.sign({ aud: AUDIENCE, ...identity });
@@ -120,7 +121,8 @@ async function fillWarehouse(server: PostgresServer): Promise<string> {
   return password;
 }
 
-interface Places {
+/** What a configuration has to name. */
+export interface Places {
   readonly url: string;
   readonly port: number;
   readonly folder: string;
@@ -129,17 +131,16 @@ interface Places {
   readonly passwordFile: string;
 }
 
-/** The configuration that the demo runs on: what a reader would write for a batch job of his own. */
-function yaml({ url, port, folder, wire, issuer, passwordFile }: Places): string {
-  return `# A broker for one warehouse and one batch job.
-broker:
+/** What every configuration of this world begins with: a broker, an issuer and a warehouse. */
+export function foundation({ url, port, folder, wire, issuer, passwordFile }: Places, name: string): string {
+  return `broker:
   url: ${url}
   listen: 127.0.0.1:${port}
   state_directory: ${join(folder, 'state')}
   limits: { mint_timeout: 5s }
 
 issuers:
-  ci:
+  ${name}:
     type: oidc
     issuer: ${issuer}
     audience: ${AUDIENCE}
@@ -154,7 +155,13 @@ targets:
     username: hallpass
     password_file: ${passwordFile}
     insecure_plaintext: true
+`;
+}
 
+/** The configuration that the demo runs on: what a reader would write for a batch job of his own. */
+function yaml(places: Places): string {
+  return `# A broker for one warehouse and one batch job.
+${foundation(places, 'ci')}
 grants:
   nightly-report:
     description: The nightly sales report of acme
