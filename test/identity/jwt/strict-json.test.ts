@@ -12,7 +12,8 @@ test('parseStrictObject: gives what JSON.parse gives, for every object within th
       { maxDepth: 5 },
       fc.constant(null),
       fc.boolean(),
-      fc.double(),
+      // An integer that no double holds exactly is refused: below.
+      fc.double().filter((x) => Number.isSafeInteger(x) || !/^-?\d+$/.test(String(x))),
       fc.maxSafeInteger(),
       name,
       tie('list'),
@@ -27,7 +28,7 @@ test('parseStrictObject: gives what JSON.parse gives, for every object within th
       fc.constantFrom(undefined, 1, '\t'),
       (object, space) => {
         const text = JSON.stringify(object, null, space);
-        if (text.includes('\\u0000') || /[:[,\s]-?\d{17,}(?![\d.e])/.test(text)) return;
+        if (text.includes('\\u0000')) return;
         const parsed = parse(text);
         expect(parsed.ok && JSON.stringify(parsed.value)).toBe(JSON.stringify(JSON.parse(text)));
       },
