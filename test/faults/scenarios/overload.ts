@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, type TaskHandle } from '../../../src/client/client.ts';
+import { HallpassProblem } from '../../../src/client/problem.ts';
 import { startCrowd } from '../crowd.ts';
 import type { Replica } from '../replica.ts';
 import { type Scenario, type Stage, untilSo } from '../scenario.ts';
@@ -93,7 +94,18 @@ export async function storm(
 function holdTasks(world: World): Promise<TaskHandle[]> {
   const { url, balancer } = world;
   const client = createClient({ url, fetch: balancer.fetch, token: () => world.token('job') });
-  return Promise.all(Array.from({ length: 10 }, () => client.openTask({ grant: 'held', task: 'work' })));
+  async function hold(attempts = 20): Promise<TaskHandle> {
+    try {
+      return await client.openTask({ grant: 'held', task: 'work' });
+    } catch (error) {
+      // A replica that has just come back may be without its issuer's keys, and says no more than that it knows nobody.
+      const passes = error instanceof HallpassProblem && error.code === 'unauthenticated';
+      if (!passes || attempts === 1) throw error;
+      await delay(250);
+      return hold(attempts - 1);
+    }
+  }
+  return Promise.all(Array.from({ length: 10 }, () => hold()));
 }
 
 /** Waits until its time has come, and then ends, in the midst of it all. */
