@@ -12,6 +12,7 @@ const { values: options } = parseArgs({
     connections: { type: 'string', default: '64' },
     leases: { type: 'string', default: '1000000' },
     events: { type: 'string', default: '50000' },
+    rows: { type: 'string', default: '10000000' },
     part: { type: 'string', multiple: true, default: ['lifecycles', 'evidence'] },
     provider: { type: 'string' },
   },
@@ -35,6 +36,8 @@ const PARTS: Readonly<Record<string, () => Promise<Rows>>> = {
     }
     return rows;
   },
+  'log-growth': async () =>
+    (await import('./log-growth.ts')).measureLogGrowth(Number(options.rows), seconds, progress),
   expiries: async () => [await (await import('./scale.ts')).measureExpiries(leases, 500, seconds)],
   drain: async () => [await (await import('./scale.ts')).measureDrain(10_000)],
   aws: async () => (await (await import('./aws.ts')).benchAws(500)).map((row) => ({ ...row })),

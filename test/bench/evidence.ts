@@ -1,12 +1,9 @@
-import type { tilePath } from '../../src/audit/tile.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import type { Broker } from '../../src/broker/broker.ts';
-import { createLogVerbs } from '../../src/broker/log.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { preparePartitions } from '../../src/sequencer/sequencer.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
-import { openTestLog, silent } from '../support/log.ts';
+import { openTestLog, silent, storedLog } from '../support/log.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { embeddedStore, postgresStore, type StoreUnderTest } from '../support/stores.ts';
 
@@ -35,17 +32,8 @@ async function measureAlone(database: Database, events: number): Promise<Figure[
   const alone = await issueLeases(database, events / 2);
   const { sequence, signer } = await openTestLog(database, systemRuntime);
   const sequenced = await timed(sequence);
-  const { tile, checkpoint } = createLogVerbs({ database } as Broker, true);
-  const source = {
-    hasHashes: true,
-    checkpoint: async () => (await checkpoint()) ?? '',
-    async tile(wanted: Parameters<typeof tilePath>[0]) {
-      const content = await tile(null, wanted);
-      return content.ok ? content.value : null;
-    },
-  };
   const verifying = await timed(async () => {
-    const { findings } = await verifyLog(source, { trusted: [signer.verifier], seen: [] });
+    const { findings } = await verifyLog(storedLog(database), { trusted: [signer.verifier], seen: [] });
     if (findings.length > 0) throw new Error(JSON.stringify(findings));
   });
   return [
@@ -147,7 +135,8 @@ function rate(count: number, seconds: number): number {
   return Math.round(count / seconds);
 }
 
-async function sizeOf(database: Database): Promise<number> {
+/** Bytes on disk of the log: its events with their indexes, its leaves and its hashes. */
+export async function sizeOf(database: Database): Promise<number> {
   const [row] = await database.query<{ bytes: string }>(
     {
       name: 'sizes',

@@ -189,11 +189,11 @@ export async function measureLatency(perSecond: number, seconds: number) {
 }
 
 /** Starts and stops a broker, so that the store has its tables. */
-async function started(world: BenchWorld): Promise<void> {
+export async function started(world: BenchWorld): Promise<void> {
   await using _broker = await world.startBroker();
 }
 
-async function storeOf(world: BenchWorld): Promise<pg.Client> {
+export async function storeOf(world: BenchWorld): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: world.databaseUrl });
   await client.connect();
   return client;
@@ -212,7 +212,7 @@ async function dueQueryMs(store: pg.Client): Promise<number> {
   return times.toSorted((a, b) => a - b)[4] ?? Number.NaN;
 }
 
-async function rssOf(served: Served): Promise<number> {
+export async function rssOf(served: Served): Promise<number> {
   const status = await readFile(`/proc/${served.child.pid}/status`, 'utf8');
   return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024);
 }
@@ -221,6 +221,6 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function round(ms: number): number {
+export function round(ms: number): number {
   return Math.round(ms * 10) / 10;
 }

@@ -5,14 +5,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { parseVerifierKey } from '../../src/audit/note.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import type { Broker } from '../../src/broker/broker.ts';
-import { createLogVerbs } from '../../src/broker/log.ts';
 import { LOG_KEY_FILE, readLogKeys } from '../../src/sequencer/log-key.ts';
 import { startSequencer } from '../../src/sequencer/start.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { logKeys, readLogHead } from '../../src/store/log.ts';
-import { silent } from '../support/log.ts';
+import { silent, storedLog } from '../support/log.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -43,18 +41,7 @@ function start(logKey: string | null, stateDirectory = folder) {
 }
 
 async function verify(keys: readonly string[], seen: { size: number; root: Uint8Array }[] = []) {
-  const log = createLogVerbs({ database } as Broker, true);
-  return verifyLog(
-    {
-      hasHashes: true,
-      checkpoint: async () => (await log.checkpoint()) ?? '',
-      async tile(tile) {
-        const content = await log.tile(null, tile);
-        return content.ok ? content.value : null;
-      },
-    },
-    { trusted: keys.map((key) => parseVerifierKey(key)!), seen },
-  );
+  return verifyLog(storedLog(database), { trusted: keys.map((key) => parseVerifierKey(key)!), seen });
 }
 
 test('startSequencer: the first start makes a key that its owner alone can read, and the store has nothing of it', async () => {

@@ -2,6 +2,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import pino from 'pino';
 import type { NewEvent } from '../../src/audit/event.ts';
 import { type SignerKey, signerKey } from '../../src/audit/note.ts';
+import type { LogSource } from '../../src/audit/verify.ts';
+import type { Broker } from '../../src/broker/broker.ts';
+import { createLogVerbs } from '../../src/broker/log.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { type LogMemory, passingMemory } from '../../src/sequencer/memory.ts';
 import { createSequencer, type Sequencer } from '../../src/sequencer/sequencer.ts';
@@ -45,6 +48,19 @@ export async function openTestLog(
       let all = 0;
       for (let count = 1; count > 0; all += count) count = await sequencer.tick();
       return all;
+    },
+  };
+}
+
+/** The log of a store, as its verifier reads it. */
+export function storedLog(database: Database): LogSource {
+  const { tile, checkpoint } = createLogVerbs({ database } as Broker, true);
+  return {
+    hasHashes: true,
+    checkpoint: async () => (await checkpoint()) ?? '',
+    async tile(wanted) {
+      const content = await tile(null, wanted);
+      return content.ok ? content.value : null;
     },
   };
 }
