@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * The Merkle tree of RFC 6962 section 2.1 over SHA-256. Sizes and indexes are JavaScript numbers: exact up to 2^53,
@@ -11,7 +11,7 @@ export type Hash = Uint8Array;
 export const HASH_BYTES = 32;
 
 /** The root of the tree without leaves: the hash of nothing. */
-export const EMPTY_ROOT: Hash = sha256(new Uint8Array());
+export const EMPTY_ROOT: Hash = sha256();
 
 const LEAF_PREFIX = Uint8Array.of(0);
 const NODE_PREFIX = Uint8Array.of(1);
@@ -25,9 +25,7 @@ export function nodeHash(left: Hash, right: Hash): Hash {
 }
 
 function sha256(...parts: readonly Uint8Array[]): Hash {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
+  return hash('sha256', Buffer.concat(parts), 'buffer');
 }
 
 export function equalHashes(a: Hash, b: Hash): boolean {

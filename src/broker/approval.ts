@@ -11,6 +11,7 @@ import {
 } from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
 import type { Decision } from '../grants/grant.ts';
+import { instant } from '../instant.ts';
 import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
@@ -18,7 +19,7 @@ import type { Unit } from '../store/commit.ts';
 import { lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
 import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
 import { aboutRequest } from './about.ts';
-import { actorOf, type Broker, instant, names } from './broker.ts';
+import { actorOf, type Broker, names } from './broker.ts';
 import { evidenceOf } from './intend.ts';
 import { keptOut } from './kept-out.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';

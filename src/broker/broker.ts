@@ -66,8 +66,3 @@ export function names(actors: readonly Pick<ActingParty, 'issuer' | 'subject'>[]
 export function principalOf(caller: Caller): Principal {
   return caller.kind === 'principal' ? caller.principal : caller.task.principal;
 }
-
-/** RFC 3339 in UTC with milliseconds, as events and the API write instants. */
-export function instant(ms: number): string {
-  return new Date(ms).toISOString();
-}

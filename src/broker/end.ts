@@ -1,10 +1,11 @@
 import type { Actor, EndReason, NewEvent } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
+import { instant } from '../instant.ts';
 import { readLease } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { readTask, readTaskAndLeases, type TaskAndLeases } from '../store/tasks.ts';
 import { aboutLease, aboutTask } from './about.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS } from './mint.ts';
 import { settle } from './settle.ts';

@@ -1,11 +1,12 @@
 import type { NewEvent } from '../audit/event.ts';
 import type { Attestor, FallbackTerms, Principal } from '../identity/attestor.ts';
+import { instant } from '../instant.ts';
 import { err, ok } from '../result.ts';
 import { type Runtime, withDeadline } from '../runtime.ts';
 import type { Database } from '../store/database.ts';
 import { readFallback, writeFallback } from '../store/fallbacks.ts';
 import type { FallbackRow } from '../store/rows.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { afterLook, type FallbackRule, takenSince } from './fallback-state.ts';
 
 /** An issuer that stands in for another, and how to look whether that one is there. */

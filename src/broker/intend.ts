@@ -1,4 +1,5 @@
 import type { DecidedCredential, Decision } from '../grants/grant.ts';
+import { instant } from '../instant.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import type { QuotaUse, Unit } from '../store/commit.ts';
@@ -6,7 +7,7 @@ import { grantQuota } from '../store/quotas.ts';
 import type { LeaseRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { taskGrantQuota } from '../store/task-grants.ts';
 import { aboutLease } from './about.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { waitAtMost } from './end.ts';
 import { mintLease } from './mint.ts';
 import type { Refusal } from './refusal.ts';

@@ -1,5 +1,6 @@
 import type { NewEvent } from '../audit/event.ts';
 import { HallpassError, mayHaveTakenEffect, ProviderError } from '../errors.ts';
+import { instant } from '../instant.ts';
 import { isStorable, type Json, storable } from '../json.ts';
 import type { Minted, Terms } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
@@ -8,7 +9,7 @@ import { readLease } from '../store/leases.ts';
 import { grantQuota } from '../store/quotas.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { aboutLease, nameless } from './about.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import type { Refusal } from './refusal.ts';
 import type { Seal } from './seal.ts';

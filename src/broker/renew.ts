@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import { ok, type Result } from '../result.ts';
 import { withDeadline } from '../runtime.ts';
 import type { Conflict } from '../store/commit.ts';
@@ -5,7 +6,7 @@ import { readLease } from '../store/leases.ts';
 import type { LeaseRow, TaskRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
 import { aboutLease, nameless } from './about.ts';
-import { actorOf, type Broker, instant } from './broker.ts';
+import { actorOf, type Broker } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { CHANGE_ATTEMPTS, describe } from './mint.ts';
 import { askOf, hasEnded, permit } from './permit.ts';

@@ -2,6 +2,7 @@ import type { SessionEnd } from '../audit/event.ts';
 import { redactClaims } from '../audit/redact.ts';
 import { rolesOf } from '../grants/access.ts';
 import type { Evidence, Principal, SingleUse } from '../identity/attestor.ts';
+import { instant } from '../instant.ts';
 import { sha256 } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
@@ -14,7 +15,7 @@ import {
   prolongSession,
   sessionOfToken,
 } from '../store/sessions.ts';
-import { actorOf, type Broker, instant } from './broker.ts';
+import { actorOf, type Broker } from './broker.ts';
 import { proofFor } from './delegation.ts';
 import { attestAny, evidenceHash } from './identify.ts';
 import { boundBy } from './possession.ts';

@@ -1,4 +1,5 @@
 import type { Outcome } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import { type Json, storable } from '../json.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { EndableTarget, Ended, Sighting } from '../providers/provider.ts';
@@ -6,7 +7,7 @@ import { withDeadline } from '../runtime.ts';
 import { readLease } from '../store/leases.ts';
 import type { LeaseRow } from '../store/rows.ts';
 import { aboutLease, nameless } from './about.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { changeLease, committed } from './lease.ts';
 import { describe, releaseQuota } from './mint.ts';
 import { type LiveTarget, watchGapMs } from './targets.ts';

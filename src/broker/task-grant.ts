@@ -1,10 +1,11 @@
 import { cutGrant } from '../grants/cut.ts';
+import { instant } from '../instant.ts';
 import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import type { TaskGrantRow } from '../store/rows.ts';
 import { readTaskGrant as readTaskGrantRow } from '../store/task-grants.ts';
 import { authorize } from './authorize.ts';
-import { actorOf, type Broker, instant } from './broker.ts';
+import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';

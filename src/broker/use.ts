@@ -1,10 +1,11 @@
 import type { NewEvent, UseAtEnd } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import type { Sighting } from '../providers/provider.ts';
 import { readLease } from '../store/leases.ts';
 import type { LeaseRow, LeaseUse, UsePlace } from '../store/rows.ts';
 import type { Coverage } from '../store/target-watch.ts';
 import { aboutLease } from './about.ts';
-import { type Broker, instant } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { changeLease } from './lease.ts';
 import { CHANGE_ATTEMPTS } from './mint.ts';
 

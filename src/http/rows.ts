@@ -8,18 +8,11 @@ import type {
   RequestView,
 } from '../broker/verbs.ts';
 import type { Cut } from '../grants/grant.ts';
+import { instant, instantOrNull } from '../instant.ts';
 import type { Json } from '../json.ts';
 import { defaultLimits } from '../limits.ts';
 import type { KillRow, KitRow, LeaseRow, LeaseUse, ReviewRow, TaskGrantRow, TaskRow } from '../store/rows.ts';
 import type * as contract from './contract.ts';
-
-function instant(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function instantOrNull(ms: number | null): string | null {
-  return ms === null ? null : instant(ms);
-}
 
 /** Whether a lease should have ended, and has not (invariant 2). */
 export function isOverdue(row: LeaseRow, now: number): boolean {

@@ -1,209 +1,345 @@
 import type { Statement } from './database.ts';
 
 /**
- * The statement of the group commit. It takes arrays of JSON, one element for each row, each naming its unit
- * (the number of the change within the group):
- *
- * $1 the units, $2 the clock, $3 uses of evidence, $4 new tasks, $5 changed tasks, $6 new leases, $7 changed leases,
- * $8 uses of quotas, $9 events, $10 new task grants, $11 new requests, $12 changed requests,
- * $13 new reviews, $14 changed reviews. It answers the units that it refused, and why; all others are done.
+ * The statement of the group commit, put together from the parts that a group has. It takes the units ($1, the numbers
+ * of the changes within the group), the clock ($2), and for each part an array of JSON, one element for each row,
+ * naming its unit. It answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
  * the commit. Stored rows are named by arrays of their keys, never by a join alone: whatever the planner believes of
- * the tables, it then looks up each key in the index, and no plan reads a table through. A unit is refused whole. Unique keys stay the last word between replicas: a collision fails the
- * statement, and the caller sends it again.
+ * the tables, it then looks up each key in the index, and no plan reads a table through. A unit is refused whole.
+ * Unique keys stay the last word between replicas: a collision fails the statement, and the caller sends it again.
  */
-const TEXT = `
-with
-unit as (select value::int as unit from json_array_elements_text($1::json)),
-evidence as (select * from json_to_recordset($3::json) as x("unit" int, "id" text, "usedFor" text, "keepUntil" timestamptz)),
-new_task as (select * from json_to_recordset($4::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "grant" text, "grantVersion" text, "taskGrantId" text, "name" text,
-  "purpose" text, "parameters" jsonb, "issuer" text, "subject" text, "principal" jsonb, "tokenHash" text,
-  "sealedToken" text, "publicKey" jsonb, "idempotencyKey" text, "requestDigest" text, "openedAt" timestamptz,
-  "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb, "ticket" text,
-  "practice" boolean)),
-changed_task as (select * from json_to_recordset($5::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
-  "endedAt" timestamptz, "endReason" text, "exitStatus" int)),
-new_lease as (select * from json_to_recordset($6::json) as x(
-  "unit" int, "id" text, "taskId" text, "version" int, "state" text, "credential" text, "grant" text, "target" text,
-  "provider" text, "name" text, "issuer" text, "subject" text, "scope" jsonb, "counted" boolean,
-  "createdAt" timestamptz, "expiresAt" timestamptz, "capAt" timestamptz, "dueAt" timestamptz)),
-changed_lease as (select * from json_to_recordset($7::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "issuedAt" timestamptz, "expiresAt" timestamptz,
-  "dueAt" timestamptz, "handle" jsonb, "sealed" text, "endReason" text, "endingSince" timestamptz, "attempts" int,
-  "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb, "use" jsonb)),
-quota_use as (select * from json_to_recordset($8::json) as x(
-  "unit" int, "key" text, "live" int, "total" int, "issued" int, "maxLive" int, "maxTotal" int, "maxIssuedAnHour" int)),
-event as (select row_number() over () as position, * from json_to_recordset($9::json) as x(
-  "unit" int, "id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text, "target" text,
-  "issuer" text, "subject" text, "outcome" text, "body" text)),
-new_task_grant as (select * from json_to_recordset($10::json) as x(
-  "unit" int, "id" text, "grant" text, "grantVersion" text, "cut" jsonb, "createdBy" jsonb, "createdAt" timestamptz,
-  "expiresAt" timestamptz, "uses" int)),
-new_request as (select * from json_to_recordset($11::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "digest" text, "grant" text, "issuer" text, "subject" text,
-  "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz, "taskId" text)),
-changed_request as (select * from json_to_recordset($12::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text)),
-new_review as (select * from json_to_recordset($13::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "grant" text, "taskId" text, "issuer" text, "subject" text,
-  "person" jsonb, "people" jsonb, "practice" boolean, "purpose" text, "ticket" text, "openedAt" timestamptz,
-  "dueAt" timestamptz)),
-changed_review as (select * from json_to_recordset($14::json) as x(
-  "unit" int, "id" text, "version" int, "state" text, "closedAt" timestamptz, "closedBy" jsonb, "finding" text)),
+export function commitStatement(parts: readonly CommitPart[]): Statement {
+  const name = `commit_group_${parts.map((part) => COMMIT_PARTS.indexOf(part).toString(36)).join('')}`;
+  const known = statements.get(name);
+  if (known !== undefined) return known;
+  const statement = { name, text: textOf(parts) };
+  statements.set(name, statement);
+  return statement;
+}
 
-used_before as materialized (select id, used_for from used_evidence where id = any(array(select id from evidence))),
-locked_request as (
-  select id, version from approval_request where id = any(array(select id from changed_request)) order by id for update),
-locked_review as (
-  select id, version from break_glass_review where id = any(array(select id from changed_review)) order by id for update),
-locked_task as (
-  select id, version from task where id = any(array(select id from changed_task)) order by id for update),
-locked_lease as (
-  select id, version, issuer, subject, grant_name, target, task_id from lease
-  where id = any(array(select id from changed_lease)) order by id for update),
-locked_quota as (
-  select * from quota where key = any(array(select key from quota_use)) order by key for update),
+const statements = new Map<string, Statement>();
 
--- The counters as of this hour. The share of the hour before that still lies within sixty minutes counts as well.
-quota_now as (
-  select key, live, total, h.hour,
-    case when q.hour >= h.hour then q.issued else 0 end as issued,
-    case when q.hour >= h.hour then q.issued_previous
-         when q.hour = h.hour - interval '1 hour' then q.issued else 0 end as issued_previous,
-    1 - extract(epoch from $2::timestamptz - h.hour) / 3600 as share
-  from locked_quota q, lateral (select greatest(q.hour, date_trunc('hour', $2::timestamptz, 'UTC')) as hour) h),
--- Each unit is counted with all before it in the group that add to the same counter.
-quota_wanted as (
-  select u.unit, u.key, u."maxLive", u."maxTotal", u."maxIssuedAnHour",
-    sum(greatest(u.live, 0)) over w as live, sum(u.total) over w as total, sum(u.issued) over w as issued
-  from quota_use u window w as (partition by u.key order by u.unit)),
+/** Rows of one kind, and what the statement does with them. */
+interface Part {
+  /** What the rows are called in the statement. */
+  readonly rows: string;
+  readonly columns: string;
+  /** Tables: what is stored of them, locked where it will change. */
+  readonly finds?: readonly string[];
+  /** Queries for the units that cannot be, with the conflict. They are asked, and so the rows locked, in this order. */
+  readonly refuses?: readonly string[];
+  /** Tables: what is written of the units that can be. */
+  readonly writes: readonly string[];
+}
 
--- What is kept out. Whoever begins a lease holds the gate, so that a kill sees all that was begun before it; once he
--- holds it he reads it as it is by then. What changes a lease needs no hold: the kill changes that lease as well.
-held_gate as (select blocks from gate where exists (select from new_lease) for share),
-block as (
-  select x.* from (
-    select blocks from held_gate union all select blocks from gate where not exists (select from new_lease)) g,
-    jsonb_to_recordset(g.blocks) as x("issuer" text, "subject" text, "grant" text, "target" text, "task" text)),
+const evidence: Part = {
+  rows: 'evidence',
+  columns: '"id" text, "usedFor" text, "keepUntil" timestamptz',
+  finds: [
+    `used_before as materialized (
+      select id, used_for from used_evidence where id = any(array(select id from evidence)))`,
+  ],
+  refuses: [
+    `select e.unit, 'replayed' from evidence e join used_before u on u.id = e.id where u.used_for <> e."usedFor"`,
+  ],
+  writes: [
+    `use_evidence as (
+      insert into used_evidence (id, used_for, keep_until)
+      select e.id, e."usedFor", e."keepUntil" from evidence e join good using (unit)
+      where e.id not in (select id from used_before))`,
+  ],
+};
 
-refused as (
-  select e.unit, 'replayed' as conflict
-    from evidence e join used_before u on u.id = e.id where u.used_for <> e."usedFor"
-  union all
-  select n.unit, 'repeated' from new_task n
-    where n."idempotencyKey" = any(array(
-      select idempotency_key from task where idempotency_key = any(array(select "idempotencyKey" from new_task))))
-  union all
-  select c.unit, 'version' from changed_task c left join locked_task k on k.id = c.id
-    where k.version is distinct from c.version
-  union all
-  select c.unit, 'version' from changed_lease c left join locked_lease k on k.id = c.id
-    where k.version is distinct from c.version
-  union all
-  select n.unit, 'blocked' from new_lease n join block b on coalesce(b.issuer, n.issuer) = n.issuer
-    and coalesce(b.subject, n.subject) = n.subject and coalesce(b."grant", n."grant") = n."grant"
-    and coalesce(b.target, n.target) = n.target and coalesce(b.task, n."taskId") = n."taskId"
-  union all
-  select c.unit, 'blocked' from changed_lease c join locked_lease k using (id) join block b
-    on coalesce(b.issuer, k.issuer) = k.issuer and coalesce(b.subject, k.subject) = k.subject
-    and coalesce(b."grant", k.grant_name) = k.grant_name and coalesce(b.target, k.target) = k.target
-    and coalesce(b.task, k.task_id) = k.task_id
-    where c.state = 'active'
-  union all
-  select n.unit, 'repeated' from new_request n
-    where n.digest = any(array(
-      select digest from approval_request
-      where digest = any(array(select digest from new_request)) and state in ('pending', 'approved')))
-  union all
-  select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
-    where k.version is distinct from c.version
-  union all
-  select c.unit, 'version' from changed_review c left join locked_review k on k.id = c.id
-    where k.version is distinct from c.version
-  union all
-  select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
-    where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)
-       or q.live + w.live > w."maxLive"
-       or q.total + w.total > w."maxTotal"
-       or q.issued + q.issued_previous * q.share + w.issued > w."maxIssuedAnHour"),
-good as (select unit from unit where unit not in (select unit from refused)),
+const newTasks: Part = {
+  rows: 'new_task',
+  columns: `"id" text, "version" int, "state" text, "grant" text, "grantVersion" text, "taskGrantId" text, "name" text,
+    "purpose" text, "parameters" jsonb, "issuer" text, "subject" text, "principal" jsonb, "tokenHash" text,
+    "sealedToken" text, "publicKey" jsonb, "idempotencyKey" text, "requestDigest" text, "openedAt" timestamptz,
+    "expiresAt" timestamptz, "heartbeatSeconds" int, "heartbeatDueAt" timestamptz, "cnf" jsonb, "ticket" text,
+    "practice" boolean`,
+  refuses: [
+    `select n.unit, 'repeated' from new_task n
+      where n."idempotencyKey" = any(array(
+        select idempotency_key from task where idempotency_key = any(array(select "idempotencyKey" from new_task))))`,
+  ],
+  writes: [
+    `open_task as (
+      insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
+        subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at,
+        expires_at, heartbeat_seconds, heartbeat_due_at, cnf, ticket, practice)
+      select n.id, n.version, n.state, n."grant", n."grantVersion", n."taskGrantId", n.name, n.purpose, n.parameters,
+        n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
+        n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf, n.ticket,
+        n.practice
+      from new_task n join good using (unit))`,
+  ],
+};
 
-use_evidence as (
-  insert into used_evidence (id, used_for, keep_until)
-  select e.id, e."usedFor", e."keepUntil" from evidence e join good using (unit)
-  where e.id not in (select id from used_before)),
-open_task as (
-  insert into task (id, version, state, grant_name, grant_version, task_grant_id, name, purpose, parameters, issuer,
-    subject, principal, token_hash, sealed_token, public_key, idempotency_key, request_digest, opened_at, expires_at,
-    heartbeat_seconds, heartbeat_due_at, cnf, ticket, practice)
-  select n.id, n.version, n.state, n."grant", n."grantVersion", n."taskGrantId", n.name, n.purpose, n.parameters,
-    n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
-    n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf, n.ticket,
-    n.practice
-  from new_task n join good using (unit)),
-change_task as (
-  update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
-    heartbeat_due_at = c."heartbeatDueAt", ended_at = c."endedAt", end_reason = c."endReason",
-    exit_status = c."exitStatus"
-  from changed_task c join good using (unit) where t.id = c.id and t.id = any(array(select id from changed_task))),
-intend_lease as (
-  insert into lease (id, task_id, version, state, credential, grant_name, target, provider, name, issuer, subject,
-    scope, counted, created_at, expires_at, cap_at, due_at)
-  select n.id, n."taskId", n.version, n.state, n.credential, n."grant", n.target, n.provider, n.name, n.issuer,
-    n.subject, n.scope, n.counted, n."createdAt", n."expiresAt", n."capAt", n."dueAt"
-  from new_lease n join good using (unit)),
-change_lease as (
-  update lease l set version = l.version + 1, state = c.state, issued_at = c."issuedAt", expires_at = c."expiresAt",
-    due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
-    ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
-    outcome = c.outcome, evidence = c.evidence, use = c.use
-  from changed_lease c join good using (unit) where l.id = c.id and l.id = any(array(select id from changed_lease))),
-count_quota as (
-  update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour, issued = n.issued + d.issued,
-    issued_previous = n.issued_previous
-  from (select key, sum(live) as live, sum(total) as total, sum(issued) as issued
-        from quota_use join good using (unit) group by key) d
-    join quota_now n using (key)
-  where q.key = d.key and q.key = any(array(select key from quota_use))),
-make_task_grant as (
-  insert into task_grant (id, grant_name, grant_version, cut, created_by, created_at, expires_at, uses)
-  select n.id, n."grant", n."grantVersion", n.cut, n."createdBy", n."createdAt", n."expiresAt", n.uses
-  from new_task_grant n join good using (unit)),
-count_task_grant as (
-  insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
-  from new_task_grant n join good using (unit)),
-ask_request as (
-  insert into approval_request (id, version, state, digest, grant_name, issuer, subject, ask, requester, approvals,
-    created_at, expires_at, task_id)
-  select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
-    n."createdAt", n."expiresAt", n."taskId"
-  from new_request n join good using (unit)),
-change_request as (
-  update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals, reason = c.reason,
-    task_id = c."taskId"
-  from changed_request c join good using (unit)
-  where r.id = c.id and r.id = any(array(select id from changed_request))),
-begin_review as (
-  insert into break_glass_review (id, version, state, grant_name, task_id, issuer, subject, person, people, practice,
-    purpose, ticket, opened_at, due_at)
-  select n.id, n.version, n.state, n."grant", n."taskId", n.issuer, n.subject, n.person, n.people, n.practice,
-    n.purpose, n.ticket, n."openedAt", n."dueAt"
-  from new_review n join good using (unit)),
-change_review as (
-  update break_glass_review r set version = r.version + 1, state = c.state, closed_at = c."closedAt",
-    closed_by = c."closedBy", finding = c.finding
-  from changed_review c join good using (unit)
-  where r.id = c.id and r.id = any(array(select id from changed_review))),
-log_event as (
-  insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
-  select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body
-  from event e join good using (unit) order by e.position
-  returning seq, at),
-await_index as (
-  insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from log_event group by at)
-select unit, min(conflict) as conflict from refused group by unit`;
+const changedTasks: Part = {
+  rows: 'changed_task',
+  columns: `"id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
+    "endedAt" timestamptz, "endReason" text, "exitStatus" int`,
+  finds: [
+    `locked_task as (
+      select id, version from task where id = any(array(select id from changed_task)) order by id for update)`,
+  ],
+  refuses: [
+    `select c.unit, 'version' from changed_task c left join locked_task k on k.id = c.id
+      where k.version is distinct from c.version`,
+  ],
+  writes: [
+    `change_task as (
+      update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
+        heartbeat_due_at = c."heartbeatDueAt", ended_at = c."endedAt", end_reason = c."endReason",
+        exit_status = c."exitStatus"
+      from changed_task c join good using (unit)
+      where t.id = c.id and t.id = any(array(select id from changed_task)))`,
+  ],
+};
 
-export const COMMIT: Statement = { name: 'commit_group', text: TEXT };
+const changedLeases: Part = {
+  rows: 'changed_lease',
+  columns: `"id" text, "version" int, "state" text, "issuedAt" timestamptz, "expiresAt" timestamptz,
+    "dueAt" timestamptz, "handle" jsonb, "sealed" text, "endReason" text, "endingSince" timestamptz, "attempts" int,
+    "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb, "use" jsonb`,
+  finds: [
+    `locked_lease as (
+      select id, version, issuer, subject, grant_name, target, task_id from lease
+      where id = any(array(select id from changed_lease)) order by id for update)`,
+  ],
+  refuses: [
+    `select c.unit, 'version' from changed_lease c left join locked_lease k on k.id = c.id
+      where k.version is distinct from c.version`,
+    `select c.unit, 'blocked' from changed_lease c join locked_lease k using (id) join block b
+      on coalesce(b.issuer, k.issuer) = k.issuer and coalesce(b.subject, k.subject) = k.subject
+      and coalesce(b."grant", k.grant_name) = k.grant_name and coalesce(b.target, k.target) = k.target
+      and coalesce(b.task, k.task_id) = k.task_id
+      where c.state = 'active'`,
+  ],
+  writes: [
+    `change_lease as (
+      update lease l set version = l.version + 1, state = c.state, issued_at = c."issuedAt", expires_at = c."expiresAt",
+        due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
+        ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
+        outcome = c.outcome, evidence = c.evidence, use = c.use
+      from changed_lease c join good using (unit)
+      where l.id = c.id and l.id = any(array(select id from changed_lease)))`,
+  ],
+};
+
+const newLeases: Part = {
+  rows: 'new_lease',
+  columns: `"id" text, "taskId" text, "version" int, "state" text, "credential" text, "grant" text, "target" text,
+    "provider" text, "name" text, "issuer" text, "subject" text, "scope" jsonb, "counted" boolean,
+    "createdAt" timestamptz, "expiresAt" timestamptz, "capAt" timestamptz, "dueAt" timestamptz`,
+  refuses: [
+    `select n.unit, 'blocked' from new_lease n join block b on coalesce(b.issuer, n.issuer) = n.issuer
+      and coalesce(b.subject, n.subject) = n.subject and coalesce(b."grant", n."grant") = n."grant"
+      and coalesce(b.target, n.target) = n.target and coalesce(b.task, n."taskId") = n."taskId"`,
+  ],
+  writes: [
+    `intend_lease as (
+      insert into lease (id, task_id, version, state, credential, grant_name, target, provider, name, issuer, subject,
+        scope, counted, created_at, expires_at, cap_at, due_at)
+      select n.id, n."taskId", n.version, n.state, n.credential, n."grant", n.target, n.provider, n.name, n.issuer,
+        n.subject, n.scope, n.counted, n."createdAt", n."expiresAt", n."capAt", n."dueAt"
+      from new_lease n join good using (unit))`,
+  ],
+};
+
+const newRequests: Part = {
+  rows: 'new_request',
+  columns: `"id" text, "version" int, "state" text, "digest" text, "grant" text, "issuer" text, "subject" text,
+    "ask" jsonb, "requester" jsonb, "approvals" jsonb, "createdAt" timestamptz, "expiresAt" timestamptz, "taskId" text`,
+  refuses: [
+    `select n.unit, 'repeated' from new_request n
+      where n.digest = any(array(
+        select digest from approval_request
+        where digest = any(array(select digest from new_request)) and state in ('pending', 'approved')))`,
+  ],
+  writes: [
+    `ask_request as (
+      insert into approval_request (id, version, state, digest, grant_name, issuer, subject, ask, requester, approvals,
+        created_at, expires_at, task_id)
+      select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
+        n."createdAt", n."expiresAt", n."taskId"
+      from new_request n join good using (unit))`,
+  ],
+};
+
+const changedRequests: Part = {
+  rows: 'changed_request',
+  columns: '"id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text',
+  finds: [
+    `locked_request as (
+      select id, version from approval_request
+      where id = any(array(select id from changed_request)) order by id for update)`,
+  ],
+  refuses: [
+    `select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
+      where k.version is distinct from c.version`,
+  ],
+  writes: [
+    `change_request as (
+      update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals,
+        reason = c.reason, task_id = c."taskId"
+      from changed_request c join good using (unit)
+      where r.id = c.id and r.id = any(array(select id from changed_request)))`,
+  ],
+};
+
+const newReviews: Part = {
+  rows: 'new_review',
+  columns: `"id" text, "version" int, "state" text, "grant" text, "taskId" text, "issuer" text, "subject" text,
+    "person" jsonb, "people" jsonb, "practice" boolean, "purpose" text, "ticket" text, "openedAt" timestamptz,
+    "dueAt" timestamptz`,
+  writes: [
+    `begin_review as (
+      insert into break_glass_review (id, version, state, grant_name, task_id, issuer, subject, person, people,
+        practice, purpose, ticket, opened_at, due_at)
+      select n.id, n.version, n.state, n."grant", n."taskId", n.issuer, n.subject, n.person, n.people, n.practice,
+        n.purpose, n.ticket, n."openedAt", n."dueAt"
+      from new_review n join good using (unit))`,
+  ],
+};
+
+const changedReviews: Part = {
+  rows: 'changed_review',
+  columns: '"id" text, "version" int, "state" text, "closedAt" timestamptz, "closedBy" jsonb, "finding" text',
+  finds: [
+    `locked_review as (
+      select id, version from break_glass_review
+      where id = any(array(select id from changed_review)) order by id for update)`,
+  ],
+  refuses: [
+    `select c.unit, 'version' from changed_review c left join locked_review k on k.id = c.id
+      where k.version is distinct from c.version`,
+  ],
+  writes: [
+    `change_review as (
+      update break_glass_review r set version = r.version + 1, state = c.state, closed_at = c."closedAt",
+        closed_by = c."closedBy", finding = c.finding
+      from changed_review c join good using (unit)
+      where r.id = c.id and r.id = any(array(select id from changed_review)))`,
+  ],
+};
+
+const quotas: Part = {
+  rows: 'quota_use',
+  columns:
+    '"key" text, "live" int, "total" int, "issued" int, "maxLive" int, "maxTotal" int, "maxIssuedAnHour" int',
+  finds: [
+    `locked_quota as (
+      select * from quota where key = any(array(select key from quota_use)) order by key for update)`,
+    // The counters as of this hour. The share of the hour before that still lies within sixty minutes counts as well.
+    `quota_now as (
+      select key, live, total, h.hour,
+        case when q.hour >= h.hour then q.issued else 0 end as issued,
+        case when q.hour >= h.hour then q.issued_previous
+             when q.hour = h.hour - interval '1 hour' then q.issued else 0 end as issued_previous,
+        1 - extract(epoch from $2::timestamptz - h.hour) / 3600 as share
+      from locked_quota q, lateral (select greatest(q.hour, date_trunc('hour', $2::timestamptz, 'UTC')) as hour) h)`,
+    // Each unit is counted with all before it in the group that add to the same counter.
+    `quota_wanted as (
+      select u.unit, u.key, u."maxLive", u."maxTotal", u."maxIssuedAnHour",
+        sum(greatest(u.live, 0)) over w as live, sum(u.total) over w as total, sum(u.issued) over w as issued
+      from quota_use u window w as (partition by u.key order by u.unit))`,
+  ],
+  refuses: [
+    `select w.unit, 'limit' from quota_wanted w left join quota_now q on q.key = w.key
+      where (q.key is null and coalesce(w."maxLive", w."maxTotal", w."maxIssuedAnHour") is not null)
+         or q.live + w.live > w."maxLive"
+         or q.total + w.total > w."maxTotal"
+         or q.issued + q.issued_previous * q.share + w.issued > w."maxIssuedAnHour"`,
+  ],
+  writes: [
+    `count_quota as (
+      update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour,
+        issued = n.issued + d.issued, issued_previous = n.issued_previous
+      from (select key, sum(live) as live, sum(total) as total, sum(issued) as issued
+            from quota_use join good using (unit) group by key) d
+        join quota_now n using (key)
+      where q.key = d.key and q.key = any(array(select key from quota_use)))`,
+  ],
+};
+
+const taskGrants: Part = {
+  rows: 'new_task_grant',
+  columns: `"id" text, "grant" text, "grantVersion" text, "cut" jsonb, "createdBy" jsonb, "createdAt" timestamptz,
+    "expiresAt" timestamptz, "uses" int`,
+  writes: [
+    `make_task_grant as (
+      insert into task_grant (id, grant_name, grant_version, cut, created_by, created_at, expires_at, uses)
+      select n.id, n."grant", n."grantVersion", n.cut, n."createdBy", n."createdAt", n."expiresAt", n.uses
+      from new_task_grant n join good using (unit))`,
+    `count_task_grant as (
+      insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
+      from new_task_grant n join good using (unit))`,
+  ],
+};
+
+const events: Part = {
+  rows: 'event',
+  columns: `"id" text, "at" timestamptz, "kind" text, "taskId" text, "leaseId" text, "grant" text, "target" text,
+    "issuer" text, "subject" text, "outcome" text, "body" text`,
+  finds: ['numbered_event as (select row_number() over () as position, * from event)'],
+  writes: [
+    `log_event as (
+      insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
+      select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body
+      from numbered_event e join good using (unit) order by e.position
+      returning seq, at)`,
+    'await_index as (insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from log_event group by at)',
+  ],
+};
+
+/** In the order in which their rows are locked. */
+const PARTS = {
+  evidence,
+  newTasks,
+  changedTasks,
+  changedLeases,
+  newLeases,
+  newRequests,
+  changedRequests,
+  newReviews,
+  changedReviews,
+  quotas,
+  taskGrants,
+  events,
+} as const;
+
+export type CommitPart = keyof typeof PARTS;
+
+/** All parts, in the order in which a statement takes them. */
+export const COMMIT_PARTS = Object.keys(PARTS) as readonly CommitPart[];
+
+function textOf(names: readonly CommitPart[]): string {
+  const parts = names.map((name) => PARTS[name]);
+  const records = parts.map(
+    ({ rows, columns }, i) =>
+      `${rows} as (select * from json_to_recordset($${i + 3}::json) as x("unit" int, ${columns}))`,
+  );
+  const refusals = parts.flatMap((part) => part.refuses ?? []);
+  const tables = [
+    'unit as (select value::int as unit from json_array_elements_text($1::json))',
+    'clock as (select $2::timestamptz as now)',
+    ...records,
+    ...parts.flatMap((part) => part.finds ?? []),
+    `block as (
+      select x.* from (select blocks from gate ${names.includes('newLeases') ? HOLD : ''}) g,
+        jsonb_to_recordset(g.blocks) as x("issuer" text, "subject" text, "grant" text, "target" text, "task" text))`,
+    `refused (unit, conflict) as (${["select 0, '' where false", ...refusals].join(' union all ')})`,
+    'good as (select unit from unit where unit not in (select unit from refused))',
+    ...parts.flatMap((part) => part.writes),
+  ];
+  return `with ${tables.join(',\n')}\nselect unit, min(conflict) as conflict from refused group by unit`;
+}
+
+/**
+ * What is kept out. Whoever begins a lease holds the gate, so that a kill sees all that was begun before it; once he
+ * holds it he reads it as it is by then. What changes a lease needs no hold: the kill changes that lease as well.
+ */
+const HOLD = 'for share';

@@ -1,6 +1,7 @@
 import { entryText } from '../audit/entry.ts';
 import { type AuditEvent, EVENT_VERSION, type NewEvent } from '../audit/event.ts';
 import { HallpassError } from '../errors.ts';
+import { instant, instantOrNull } from '../instant.ts';
 import {
   COMMIT_ATTEMPTS,
   COMMIT_GROUP_UNITS,
@@ -9,8 +10,8 @@ import {
 } from '../limits.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId, type Runtime } from '../runtime.ts';
-import { COMMIT } from './commit.sql.ts';
-import { type Database, sqlState } from './database.ts';
+import { COMMIT_PARTS, type CommitPart, commitStatement } from './commit.sql.ts';
+import { type Database, type Statement, sqlState } from './database.ts';
 import type { LeaseRow, RequestRow, ReviewRow, TaskGrantRow, TaskRow } from './rows.ts';
 
 /**
@@ -202,10 +203,10 @@ async function writeGroup(
   runtime: Runtime,
   group: readonly Waiting[],
 ): Promise<ReadonlyMap<number, Conflict>> {
-  const parameters = parametersOf(runtime, group);
+  const { statement, parameters } = statementOf(runtime, group);
   for (let attempt = 1; ; attempt++) {
     try {
-      const rows = await database.query<{ unit: number; conflict: Conflict }>(COMMIT, parameters);
+      const rows = await database.query<{ unit: number; conflict: Conflict }>(statement, parameters);
       return new Map(rows.map((row) => [row.unit, row.conflict]));
     } catch (error) {
       // The whole statement was rolled back, so it can be sent again; now it sees what it collided with.
@@ -225,60 +226,48 @@ async function writeGroup(
   }
 }
 
-function parametersOf(runtime: Runtime, group: readonly Waiting[]): readonly unknown[] {
-  const now = runtime.now();
-  const at = new Date(now).toISOString();
-  const evidence: unknown[] = [];
-  const newTasks: unknown[] = [];
-  const changedTasks: unknown[] = [];
-  const newLeases: unknown[] = [];
-  const changedLeases: unknown[] = [];
-  const quotas: unknown[] = [];
-  const events: unknown[] = [];
-  const taskGrants: unknown[] = [];
-  const newRequests: unknown[] = [];
-  const changedRequests: unknown[] = [];
-  const newReviews: unknown[] = [];
-  const changedReviews: unknown[] = [];
+/** The statement for the parts that a group has, and what it takes. */
+function statementOf(
+  runtime: Runtime,
+  group: readonly Waiting[],
+): { readonly statement: Statement; readonly parameters: readonly string[] } {
+  const at = instant(runtime.now());
+  const rows: Readonly<Record<CommitPart, unknown[]>> = {
+    evidence: [],
+    newTasks: [],
+    changedTasks: [],
+    changedLeases: [],
+    newLeases: [],
+    newRequests: [],
+    changedRequests: [],
+    newReviews: [],
+    changedReviews: [],
+    quotas: [],
+    taskGrants: [],
+    events: [],
+  };
   for (const [unit, { unit: content }] of group.entries()) {
     for (const use of content.evidence ?? [])
-      evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
-    if (content.newTask) newTasks.push(taskRecord(unit, content.newTask));
-    if (content.changedTask) changedTasks.push(taskChange(unit, content.changedTask));
-    for (const lease of content.newLeases ?? []) newLeases.push(leaseRecord(unit, lease));
-    for (const lease of content.changedLeases ?? []) changedLeases.push(leaseChange(unit, lease));
-    for (const use of content.quotas ?? []) quotas.push({ unit, ...use });
-    if (content.newTaskGrant) taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
-    if (content.newRequest) newRequests.push(requestRecord(unit, content.newRequest));
-    if (content.changedRequest) changedRequests.push(requestRecord(unit, content.changedRequest));
-    if (content.newReview) newReviews.push(reviewRecord(unit, content.newReview));
-    if (content.changedReview) changedReviews.push(reviewRecord(unit, content.changedReview));
+      rows.evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
+    if (content.newTask) rows.newTasks.push(taskRecord(unit, content.newTask));
+    if (content.changedTask) rows.changedTasks.push(taskChange(unit, content.changedTask));
+    for (const lease of content.newLeases ?? []) rows.newLeases.push(leaseRecord(unit, lease));
+    for (const lease of content.changedLeases ?? []) rows.changedLeases.push(leaseChange(unit, lease));
+    for (const use of content.quotas ?? []) rows.quotas.push({ unit, ...use });
+    if (content.newTaskGrant) rows.taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
+    if (content.newRequest) rows.newRequests.push(requestRecord(unit, content.newRequest));
+    if (content.changedRequest) rows.changedRequests.push(requestRecord(unit, content.changedRequest));
+    if (content.newReview) rows.newReviews.push(reviewRecord(unit, content.newReview));
+    if (content.changedReview) rows.changedReviews.push(reviewRecord(unit, content.changedReview));
     for (const event of content.events)
-      events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
+      rows.events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
   }
+  const parts = COMMIT_PARTS.filter((part) => rows[part].length > 0);
   const units = group.map((_, unit) => unit);
-  return [
-    JSON.stringify(units),
-    at,
-    ...[
-      evidence,
-      newTasks,
-      changedTasks,
-      newLeases,
-      changedLeases,
-      quotas,
-      events,
-      taskGrants,
-      newRequests,
-      changedRequests,
-      newReviews,
-      changedReviews,
-    ].map((rows) => JSON.stringify(rows)),
-  ];
-}
-
-function instant(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  return {
+    statement: commitStatement(parts),
+    parameters: [JSON.stringify(units), at, ...parts.map((part) => JSON.stringify(rows[part]))],
+  };
 }
 
 function taskRecord(unit: number, task: TaskRow): unknown {
@@ -287,8 +276,8 @@ function taskRecord(unit: number, task: TaskRow): unknown {
     ...task,
     openedAt: instant(task.openedAt),
     expiresAt: instant(task.expiresAt),
-    heartbeatDueAt: instant(task.heartbeatDueAt),
-    endedAt: instant(task.endedAt),
+    heartbeatDueAt: instantOrNull(task.heartbeatDueAt),
+    endedAt: instantOrNull(task.endedAt),
   };
 }
 
@@ -301,8 +290,8 @@ function taskChange(unit: number, task: TaskRow): unknown {
     version,
     state,
     expiresAt: instant(task.expiresAt),
-    heartbeatDueAt: instant(task.heartbeatDueAt),
-    endedAt: instant(task.endedAt),
+    heartbeatDueAt: instantOrNull(task.heartbeatDueAt),
+    endedAt: instantOrNull(task.endedAt),
     endReason,
     exitStatus,
   };
@@ -313,12 +302,12 @@ function leaseRecord(unit: number, lease: LeaseRow): unknown {
     unit,
     ...lease,
     createdAt: instant(lease.createdAt),
-    issuedAt: instant(lease.issuedAt),
+    issuedAt: instantOrNull(lease.issuedAt),
     expiresAt: instant(lease.expiresAt),
     capAt: instant(lease.capAt),
-    dueAt: instant(lease.dueAt),
-    endingSince: instant(lease.endingSince),
-    endedAt: instant(lease.endedAt),
+    dueAt: instantOrNull(lease.dueAt),
+    endingSince: instantOrNull(lease.endingSince),
+    endedAt: instantOrNull(lease.endedAt),
   };
 }
 
@@ -331,16 +320,16 @@ function leaseChange(unit: number, lease: LeaseRow): unknown {
     id,
     version,
     state,
-    issuedAt: instant(lease.issuedAt),
+    issuedAt: instantOrNull(lease.issuedAt),
     expiresAt: instant(lease.expiresAt),
-    dueAt: instant(lease.dueAt),
+    dueAt: instantOrNull(lease.dueAt),
     handle,
     sealed,
     endReason,
-    endingSince: instant(lease.endingSince),
+    endingSince: instantOrNull(lease.endingSince),
     attempts,
     lastError,
-    endedAt: instant(lease.endedAt),
+    endedAt: instantOrNull(lease.endedAt),
     outcome,
     evidence,
     use,
@@ -360,8 +349,8 @@ function reviewRecord(unit: number, review: ReviewRow): unknown {
     unit,
     ...review,
     openedAt: instant(review.openedAt),
-    dueAt: instant(review.dueAt),
-    closedAt: instant(review.closedAt),
+    dueAt: instantOrNull(review.dueAt),
+    closedAt: instantOrNull(review.closedAt),
   };
 }
 

@@ -1,5 +1,6 @@
 import { getTableColumns } from 'drizzle-orm';
 import type { NewEvent } from '../audit/event.ts';
+import { instant, instantOrNull } from '../instant.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Database, Statement } from './database.ts';
 import { logWhere, recordOf } from './logged.ts';
@@ -28,15 +29,14 @@ export async function writeFallback(
   row: FallbackRow,
   event: NewEvent | null,
 ): Promise<boolean> {
-  const instant = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   const written = await database.query(WRITE, [
     row.issuer,
     event === null ? '[]' : recordOf(runtime, event),
     row.version,
     row.standsFor,
     row.state,
-    instant(row.reachedAt),
-    instant(row.failingSince),
+    instantOrNull(row.reachedAt),
+    instantOrNull(row.failingSince),
     instant(row.lookedAt),
   ]);
   return written.length > 0;

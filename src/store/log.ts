@@ -1,5 +1,6 @@
 import type { TileContent } from '../audit/tile.ts';
 import { EMPTY_ROOT, type Hash } from '../audit/tree.ts';
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 import { APPEND, CLAIM_LOG, ENTRIES, LEASE_ENTRIES, OPEN_LOG, PENDING, READ_HEAD, TILES } from './log.sql.ts';
 
@@ -199,10 +200,6 @@ export async function storeWitnessed(database: Database, note: string): Promise<
 /** Makes the partition of the month that holds an instant. Fails when events of it lie in the default partition. */
 export async function makePartition(database: Database, at: number): Promise<void> {
   await database.query({ name: 'make_partition', text: 'select audit_event_month($1)' }, [instant(at)]);
-}
-
-function instant(ms: number): string {
-  return new Date(ms).toISOString();
 }
 
 function base64(data: Uint8Array): string {

@@ -1,4 +1,5 @@
 import type { NewEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Database } from './database.ts';
 import { logWhere, recordOf } from './logged.ts';
@@ -30,7 +31,6 @@ export async function claimSink(
   now: number,
   forMs: number,
 ): Promise<SinkClaim | null> {
-  const instant = (ms: number) => new Date(ms).toISOString();
   const [row] = await database.query<{ next: string; fence: string; refusals: number }>(
     {
       name: 'claim_sink',

@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 
 /** How far back looks at a target follow each other without a gap, and the last of them. Milliseconds since the epoch. */
@@ -77,8 +78,4 @@ export async function readCoverage(database: Database, target: string): Promise<
   );
   if (row?.since == null || row.looked === null) return null;
   return { unbrokenSince: Number(row.since), lookedAt: Number(row.looked) };
-}
-
-function instant(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -254,14 +254,19 @@ test('kill: an intent that is being written while the kill is ordered does not s
   const limited = await stage.start({
     grants: { report: { ...(REPORT_GRANT as object), limits: { live_leases: 100 } } },
   });
-  // Holds the statement of the intent between what it has seen and its commit.
-  const held = database.script(
-    "select from quota for update; insert into used_evidence select 'held', 'x', now(); select pg_sleep(0.5)",
-  );
+  // Holds the statement of the intent between what it has seen and its commit, until it is let go.
+  const held = database.script(`
+    do $$ begin
+      perform 1 from quota for update;
+      while not exists (select from used_evidence where id = 'let go') loop perform pg_sleep(0.01); end loop;
+    end $$`);
   await waitFor("select 1 from pg_stat_activity where wait_event = 'PgSleep'");
   const opening = limited.verbs.openTask(WORKLOAD, asking());
   await waitFor("select 1 from pg_stat_activity where wait_event_type = 'Lock'");
-  const { kill } = value(await hallpass.verbs.kill(OPERATOR, killing(identity)));
+  const ordering = hallpass.verbs.kill(OPERATOR, killing(identity));
+  await waitFor("select 1 from pg_stat_activity where wait_event_type = 'Lock' offset 1");
+  await database.script("insert into used_evidence select 'let go', 'x', now()");
+  const { kill } = value(await ordering);
   // Lifted, the block no longer keeps out what the kill did not see.
   value(await hallpass.verbs.liftBlock(OPERATOR, kill.id, 'at once'));
   await held;

@@ -1,5 +1,7 @@
 import type { AuditEvent } from '../../src/audit/event.ts';
+import type { CommitPart } from '../../src/store/commit.sql.ts';
 import type { Database, Statement } from '../../src/store/database.ts';
+import { committedRows, isCommit } from '../support/commit-statement.ts';
 import type { Land } from './land.ts';
 
 /** How far two clocks may be apart before a replica is not ready: within it an instant is the same instant. */
@@ -36,16 +38,21 @@ export function createLedger(
   /** From when on each lease may be claimed, by what was committed last. */
   const dueAt = new Map<string, number>();
 
-  async function committed(parameters: readonly unknown[], rows: readonly unknown[]): Promise<void> {
+  async function committed(
+    name: string,
+    parameters: readonly unknown[],
+    rows: readonly unknown[],
+  ): Promise<void> {
     const refused = new Set((rows as { unit: number }[]).map((row) => row.unit));
-    const part = <T extends { unit: number }>(index: number) =>
-      (JSON.parse(String(parameters[index])) as T[]).filter(({ unit }) => !refused.has(unit));
-    const begun = part<LeasePart>(5);
-    for (const lease of [...begun, ...part<LeasePart>(6)]) {
+    const done = <Row extends { unit: number }>(part: CommitPart) =>
+      committedRows<Row>(name, parameters, part).filter(({ unit }) => !refused.has(unit));
+    const begun = done<LeasePart>('newLeases');
+    for (const lease of [...begun, ...done<LeasePart>('changedLeases')]) {
       if (lease.dueAt === null) dueAt.delete(lease.id);
       else dueAt.set(lease.id, Date.parse(lease.dueAt));
     }
-    for (const { body } of part<{ unit: number; body: string }>(8)) judge(JSON.parse(body) as AuditEvent);
+    for (const { body } of done<{ unit: number; body: string }>('events'))
+      judge(JSON.parse(body) as AuditEvent);
     if (begun.length > 0) await countLive();
   }
 
@@ -88,9 +95,9 @@ export function createLedger(
   return {
     faults,
     issued,
-    async watch(statement, parameters, rows) {
-      if (statement.name === 'commit_group') await committed(parameters, rows);
-      if (statement.name === 'claim_due') claimed(parameters, rows);
+    async watch({ name }, parameters, rows) {
+      if (isCommit(name)) await committed(name, parameters, rows);
+      if (name === 'claim_due') claimed(parameters, rows);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { HallpassError } from '../../src/errors.ts';
 import type { Database } from '../../src/store/database.ts';
+import { isCommit } from '../support/commit-statement.ts';
 import type { Ledger } from './ledger.ts';
 import { heardBy, never, type Owner } from './owner.ts';
 import type { Schedule } from './schedule.ts';
@@ -27,7 +28,7 @@ export function createWire(schedule: Schedule, database: Database, ledger: Ledge
     // What is on the wire of a replica that died arrives, or does not.
     if (!owner.alive && random.chance(0.5)) return never();
     if (there === 'slow') await schedule.sleep(random.pick([5, 700, 20_000]));
-    else if (there === 'throttled' && name === 'commit_group') throw collision();
+    else if (there === 'throttled' && isCommit(name)) throw collision();
     else if (there !== 'well') throw away();
     const rows = await schedule.work(
       run().then(async (answer) => {

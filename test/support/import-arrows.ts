@@ -99,6 +99,7 @@ const LEAVES = new Set([
   'runtime.ts',
   'limits.ts',
   'loop.ts',
+  'instant.ts',
   'json.ts',
   'outbound.ts',
   'node-errors.ts',
