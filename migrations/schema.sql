@@ -235,7 +235,8 @@ CREATE TABLE public.lease (
     CONSTRAINT lease_check2 CHECK (((state <> ALL (ARRAY['ending'::text, 'ended'::text])) OR ((end_reason IS NOT NULL) AND (ending_since IS NOT NULL)))),
     CONSTRAINT lease_outcome_check CHECK ((outcome = ANY (ARRAY['revoked'::text, 'denied'::text, 'expired'::text, 'never-minted'::text]))),
     CONSTRAINT lease_state_check CHECK ((state = ANY (ARRAY['minting'::text, 'active'::text, 'ending'::text, 'ended'::text])))
-);
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.log_head (
     singleton boolean DEFAULT true NOT NULL,
@@ -357,7 +358,8 @@ CREATE TABLE public.task (
     practice boolean DEFAULT false NOT NULL,
     CONSTRAINT task_check CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL))),
     CONSTRAINT task_state_check CHECK ((state = ANY (ARRAY['open'::text, 'ended'::text])))
-);
+)
+WITH (fillfactor='70');
 
 CREATE TABLE public.task_grant (
     id text NOT NULL COLLATE pg_catalog."C",
@@ -477,6 +479,10 @@ CREATE INDEX audit_event_grant ON ONLY public.audit_event USING btree (grant_nam
 
 CREATE INDEX audit_event_default_grant_name_seq_idx ON public.audit_event_default USING btree (grant_name, seq) WHERE (grant_name IS NOT NULL);
 
+CREATE INDEX audit_event_issuer ON ONLY public.audit_event USING btree (issuer, seq) WHERE (issuer IS NOT NULL);
+
+CREATE INDEX audit_event_default_issuer_seq_idx ON public.audit_event_default USING btree (issuer, seq) WHERE (issuer IS NOT NULL);
+
 CREATE INDEX audit_event_kind ON ONLY public.audit_event USING btree (kind, seq);
 
 CREATE INDEX audit_event_default_kind_seq_idx ON public.audit_event_default USING btree (kind, seq);
@@ -489,9 +495,9 @@ CREATE INDEX audit_event_outcome ON ONLY public.audit_event USING btree (outcome
 
 CREATE INDEX audit_event_default_outcome_seq_idx ON public.audit_event_default USING btree (outcome, seq) WHERE (outcome IS NOT NULL);
 
-CREATE INDEX audit_event_subject ON ONLY public.audit_event USING btree (subject, issuer, seq) WHERE (subject IS NOT NULL);
+CREATE INDEX audit_event_subject ON ONLY public.audit_event USING btree (subject, seq) WHERE (subject IS NOT NULL);
 
-CREATE INDEX audit_event_default_subject_issuer_seq_idx ON public.audit_event_default USING btree (subject, issuer, seq) WHERE (subject IS NOT NULL);
+CREATE INDEX audit_event_default_subject_seq_idx ON public.audit_event_default USING btree (subject, seq) WHERE (subject IS NOT NULL);
 
 CREATE INDEX audit_event_target ON ONLY public.audit_event USING btree (target, seq) WHERE (target IS NOT NULL);
 
@@ -543,6 +549,8 @@ ALTER INDEX public.audit_event_at ATTACH PARTITION public.audit_event_default_at
 
 ALTER INDEX public.audit_event_grant ATTACH PARTITION public.audit_event_default_grant_name_seq_idx;
 
+ALTER INDEX public.audit_event_issuer ATTACH PARTITION public.audit_event_default_issuer_seq_idx;
+
 ALTER INDEX public.audit_event_kind ATTACH PARTITION public.audit_event_default_kind_seq_idx;
 
 ALTER INDEX public.audit_event_lease ATTACH PARTITION public.audit_event_default_lease_id_seq_idx;
@@ -551,7 +559,7 @@ ALTER INDEX public.audit_event_outcome ATTACH PARTITION public.audit_event_defau
 
 ALTER INDEX public.audit_event_pkey ATTACH PARTITION public.audit_event_default_pkey;
 
-ALTER INDEX public.audit_event_subject ATTACH PARTITION public.audit_event_default_subject_issuer_seq_idx;
+ALTER INDEX public.audit_event_subject ATTACH PARTITION public.audit_event_default_subject_seq_idx;
 
 ALTER INDEX public.audit_event_target ATTACH PARTITION public.audit_event_default_target_seq_idx;
 

@@ -1,5 +1,6 @@
 import { getTableColumns } from 'drizzle-orm';
 import type { NewEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import type { Runtime } from '../runtime.ts';
 import type { EvidenceUse } from './commit.ts';
 import { type Database, type Statement, sqlState } from './database.ts';
@@ -22,7 +23,10 @@ export interface KillRest {
 const MAX_BLOCKS = 1_000;
 
 /** Leases or tasks that one statement makes due: bounds what it locks, and for how long. */
-const MARK_BATCH = 50_000;
+const MARK_BATCH = 25_000;
+
+/** Statements that make due at the same time, each a batch of its own. */
+const MARKERS = 2;
 
 const toKill = rowReader<KillRow>(getTableColumns(kill));
 
@@ -39,7 +43,6 @@ export async function orderKill(
   event: NewEvent,
 ): Promise<'ordered' | 'full' | 'replayed'> {
   const { id, issuer, subject, grant, target, task } = row;
-  const instant = (ms: number) => new Date(ms).toISOString();
   const parameters = [
     JSON.stringify([{ id, issuer, subject, grant, target, task }]),
     recordOf(runtime, event),
@@ -118,14 +121,18 @@ const LIFT: Statement = {
 };
 
 /**
- * Makes due what a kill matches: leases, and open tasks unless it is about a target. Idempotent: whoever finds a kill
- * that is not marked calls it again. The lease keeps its state: what is due is taken to its end by the reaper.
+ * Makes due what a kill matches: the leases first, then open tasks unless it is about a target. Idempotent: whoever
+ * finds a kill that is not marked calls it again. The lease keeps its state: what is due is taken to its end by the
+ * reaper. `batch` is how many rows one statement makes due.
  */
-export async function markKill(database: Database, row: KillRow, now: number): Promise<void> {
-  await Promise.all([
-    markAll(database, row, now, 'lease'),
-    row.target === null ? markAll(database, row, now, 'task') : undefined,
-  ]);
+export async function markKill(
+  database: Database,
+  row: KillRow,
+  now: number,
+  batch = MARK_BATCH,
+): Promise<void> {
+  await markAll(database, row, now, 'lease', batch);
+  if (row.target === null) await markAll(database, row, now, 'task', batch);
 }
 
 async function markAll(
@@ -133,22 +140,27 @@ async function markAll(
   row: KillRow,
   now: number,
   table: 'task' | 'lease',
+  batch: number,
 ): Promise<void> {
-  const { where, values } = matchOf(row, table, 4);
+  const { where, values } = matchOf(row, table, 5);
   const statement = {
     name: `mark_${table}_${Object.keys(values).join('_')}`,
     text: table === 'lease' ? markLeases(where) : markTasks(where),
   };
-  const parameters = [row.id, new Date(now).toISOString(), MARK_BATCH, ...Object.values(values)];
-  for (;;) {
+  async function mark(skipped: number): Promise<boolean> {
+    const parameters = [row.id, instant(now), batch, skipped, ...Object.values(values)];
     try {
       const [pass] = await database.query<{ found: number }>(statement, parameters);
-      if ((pass?.found ?? 0) === 0) return;
+      return pass?.found === 0;
     } catch (error) {
       // Two that lock several rows each can meet head-on; the statement was undone, and is sent again.
-      if (sqlState(error) !== '40P01' && sqlState(error) !== '40001') throw error;
+      if (sqlState(error) === '40P01' || sqlState(error) === '40001') return false;
+      throw error;
     }
   }
+  // Which rows are whose depends on the plan. Where two markers meet, one waits, and passes over what the other marked.
+  const pass = () => Promise.all(Array.from({ length: MARKERS }, (_, marker) => mark(marker * batch)));
+  while ((await pass()).includes(false));
 }
 
 /** What is changed while it is being marked is passed over, and found again by the next pass as it then is. */
@@ -156,7 +168,7 @@ function findUnmarked(table: 'task' | 'lease', where: string): string {
   return `
     found as materialized (
       select ctid from ${table} where end_reason is null and ${where}
-        and exists (select from kill where id = $1 and marked_at is null) limit $3)`;
+        and exists (select from kill where id = $1 and marked_at is null) limit $3 offset $4)`;
 }
 
 // What is being minted may come into being until its window is over: it stays due at that moment.

@@ -1,0 +1,97 @@
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { newId } from '../../src/runtime.ts';
+import { createCommitter } from '../../src/store/commit.ts';
+import type { Database } from '../../src/store/database.ts';
+import { markKill, orderKill, readKill } from '../../src/store/kills.ts';
+import type { KillRow } from '../../src/store/rows.ts';
+import { leaseRow, taskRow } from '../support/rows.ts';
+import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
+import { embeddedStore, postgresStore } from '../support/stores.ts';
+
+const postgres = await postgresStore();
+const stores = [await embeddedStore(), ...(postgres.ok ? [postgres.store] : [])];
+afterAll(() => Promise.all(stores.map((store) => store.stop())));
+
+/** Small, so that what is to be marked takes several passes of several batches. */
+const BATCH = 7;
+
+describe.for(stores)('kill: marks on $name', (store) => {
+  let database: Database;
+  let runtime: TestRuntime;
+  beforeEach(async () => {
+    runtime = createTestRuntime();
+    database = await store.open();
+    return () => database.close();
+  });
+
+  async function begin(subject: string, count: number): Promise<void> {
+    const committer = createCommitter(database, runtime);
+    const open = async () => {
+      const task = taskRow(runtime, { subject });
+      const active = { state: 'active', dueAt: runtime.now() + 900_000 } as const;
+      await committer.commit({ newTask: task, newLeases: [leaseRow(runtime, task, active)], events: [] });
+    };
+    await Promise.all(Array.from({ length: count }, open));
+  }
+
+  async function order(match: Partial<KillRow>): Promise<KillRow> {
+    const row: KillRow = {
+      issuer: null,
+      subject: null,
+      grant: null,
+      target: null,
+      task: null,
+      ...match,
+      id: newId(runtime),
+      orderedAt: runtime.now(),
+      orderedBy: { issuer: 'corp', subject: 'operator' },
+      reason: 'stolen',
+      tasks: 0,
+      leases: 0,
+      markedAt: null,
+      liftedAt: null,
+      liftedBy: null,
+      liftReason: null,
+      liftsAt: null,
+    };
+    const data = { id: row.id, reason: row.reason, match: {} };
+    await orderKill(database, runtime, row, [], {
+      kind: 'kill.ordered',
+      actor: { kind: 'system' },
+      about: {},
+      data,
+    });
+    return row;
+  }
+
+  async function standing(table: 'lease' | 'task') {
+    const due = table === 'lease' ? 'due_at' : 'expires_at';
+    const text = `select subject, version, end_reason as reason, ${due} <= $1 as due, count(*)::int as count
+      from ${table} group by 1, 2, 3, 4 order by 1`;
+    return database.query({ name: `standing_${table}`, text }, [new Date(runtime.now()).toISOString()]);
+  }
+
+  test('markKill: several batches at once, by two replicas, mark each lease and task once', async () => {
+    await begin('stolen', 60);
+    await begin('other', 5);
+    const row = await order({ issuer: 'ci', subject: 'stolen' });
+    runtime.jump(1_000);
+    const replica = () => markKill(database, row, runtime.now(), BATCH);
+    await Promise.all([replica(), replica()]);
+    for (const table of ['lease', 'task'] as const) {
+      expect(await standing(table)).toEqual([
+        { subject: 'other', version: 1, reason: null, due: false, count: 5 },
+        { subject: 'stolen', version: 2, reason: 'killed', due: true, count: 60 },
+      ]);
+    }
+    expect(await readKill(database, row.id)).toMatchObject({ leases: 60, tasks: 60 });
+  });
+
+  test('markKill: of a target leaves the tasks, which may hold credentials elsewhere', async () => {
+    await begin('someone', 20);
+    const row = await order({ target: 'warehouse' });
+    await markKill(database, row, runtime.now(), BATCH);
+    expect(await standing('task')).toMatchObject([{ version: 1, reason: null, count: 20 }]);
+    expect(await readKill(database, row.id)).toMatchObject({ leases: 20, tasks: 0 });
+  });
+});
