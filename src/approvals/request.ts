@@ -160,13 +160,13 @@ export function redeem(
   court: Court,
   request: RequestRow,
   opening: { readonly digest: string; readonly by: Person; readonly taskId: string; readonly now: number },
-): Result<Pick<Tally, 'ttlSeconds' | 'automatic'> & { readonly request: RequestRow }, string> {
+): Result<Pick<Tally, 'counted' | 'ttlSeconds' | 'automatic'> & { readonly request: RequestRow }, string> {
   if (!isOpen(request, opening.now)) return err(`it is ${standing(court, request, opening.now)}`);
   if (opening.digest !== request.digest) return err('what is opened is not what was approved');
   if (!isIdentity(request.requester, opening.by)) return err('somebody else asked');
-  const { waiting, ttlSeconds, automatic } = tally(court, request.requester, request.approvals);
+  const { waiting, ...rest } = tally(court, request.requester, request.approvals);
   if (waiting !== null) return err('it lacks an approval that counts');
-  return ok({ request: { ...request, state: 'redeemed', taskId: opening.taskId }, ttlSeconds, automatic });
+  return ok({ ...rest, request: { ...request, state: 'redeemed', taskId: opening.taskId } });
 }
 
 /** Whether somebody may approve at any stage. */

@@ -239,7 +239,19 @@ export type EventBody =
   | { readonly kind: 'request.denied'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.cancelled'; readonly data: { readonly id: string; readonly reason: string } }
   | { readonly kind: 'request.expired'; readonly data: { readonly id: string } }
-  | { readonly kind: 'request.redeemed'; readonly data: { readonly id: string; readonly digest: string } }
+  | {
+      readonly kind: 'request.redeemed';
+      readonly data: {
+        readonly id: string;
+        readonly digest: string;
+        /** Those that counted when it was used, in the order in which they were given. */
+        readonly approvals: readonly {
+          readonly issuer: string;
+          readonly subject: string;
+          readonly at: string;
+        }[];
+      };
+    }
   /** Somebody uses a break-glass grant, or rehearses it. */
   | {
       readonly kind: 'breakglass.opened';

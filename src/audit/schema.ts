@@ -105,8 +105,12 @@ export const EVENTS: {
   },
   'request.expired': { meaning: 'A request lapsed', data: z.strictObject({ id: z.string() }) },
   'request.redeemed': {
-    meaning: 'A task was opened by an approved request',
-    data: z.strictObject({ id: z.string(), digest: z.string() }),
+    meaning: 'A task was opened by an approved request: by these approvals, unless a condition gave it',
+    data: z.strictObject({
+      id: z.string(),
+      digest: z.string(),
+      approvals: z.array(z.strictObject({ issuer: z.string(), subject: z.string(), at: instant })),
+    }),
   },
   'broker.started': {
     meaning: 'A broker began to serve, with this configuration',

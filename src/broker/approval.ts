@@ -7,6 +7,7 @@ import {
   MAX_AHEAD_SECONDS,
   redeem,
   standing,
+  type Tally,
   tally,
 } from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
@@ -115,23 +116,31 @@ async function redeemNow(
   if (!redeemed.ok) return denied(redeemed.error);
   const early = tooEarly(opening);
   if (early !== null) return err(early);
-  const { ttlSeconds, automatic } = redeemed.value;
+  const { ttlSeconds } = redeemed.value;
   return ok({
     decision: shortened(decision, ttlSeconds),
     uses: { changedRequest: redeemed.value.request },
-    events: redeemedEvents(opening, request, automatic),
+    events: redeemedEvents(opening, request, redeemed.value),
   });
 }
 
-/** What says that an opening used a request up, and the condition that it rests on, if any. */
-function redeemedEvents(opening: Opening, request: RequestRow, automatic: string | null): NewEvent[] {
+/** What says that an opening used a request up, and what it rests on: approvals, a condition, or both. */
+function redeemedEvents(
+  opening: Opening,
+  request: RequestRow,
+  { counted, automatic }: Pick<Tally, 'counted' | 'automatic'>,
+): NewEvent[] {
   const { caller, digest, taskId } = opening;
   const about = aboutRequest(request);
   const redeemed: NewEvent = {
     kind: 'request.redeemed',
     actor: actorOf(caller),
     about: { ...about, task: taskId },
-    data: { id: request.id, digest },
+    data: {
+      id: request.id,
+      digest,
+      approvals: counted.map(({ by, at }) => ({ issuer: by.issuer, subject: by.subject, at: instant(at) })),
+    },
   };
   return [...automaticEvents(request, automatic, true), redeemed];
 }
@@ -159,7 +168,7 @@ function tooEarly({ asked: { notBefore }, now }: Opening): Refusal | null {
 /** Asks for approval of exactly this; goes on at once where a condition gives it. */
 async function askAnew(broker: Broker, opening: Opening): Promise<Result<Approved, Refusal>> {
   const { court, by, decision, taskId } = opening;
-  const { waiting, automatic } = tally(court, by, []);
+  const { waiting, counted, automatic } = tally(court, by, []);
   const complete = waiting === null;
   const request = newRequest(broker, opening, complete ? 'approved' : 'pending');
   const created = createdEvent(broker, opening, request);
@@ -168,7 +177,7 @@ async function askAnew(broker: Broker, opening: Opening): Promise<Result<Approve
     return ok({
       decision,
       uses: { newRequest: { ...request, state: 'redeemed', taskId } },
-      events: [created, ...redeemedEvents(opening, request, automatic)],
+      events: [created, ...redeemedEvents(opening, request, { counted, automatic })],
     });
   const made = await broker.committer.commit({
     newRequest: request,

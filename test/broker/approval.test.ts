@@ -67,10 +67,19 @@ test('approval: nothing is minted before it is given, and then once', async () =
   expect(stage.warehouse.minted).toHaveLength(1);
   const after = value(await hallpass.verbs.readRequest(asker, view.request.id));
   expect(after.request).toMatchObject({ state: 'redeemed', taskId: opened.task.id });
-  const kinds = (await hallpass.events())
-    .map(({ kind }) => kind)
-    .filter((kind) => kind.startsWith('request.'));
-  expect(kinds).toEqual(['request.created', 'request.approved', 'request.redeemed', 'request.refused']);
+  const events = (await hallpass.events()).filter(({ kind }) => kind.startsWith('request.'));
+  expect(events.map(({ kind }) => kind)).toEqual([
+    'request.created',
+    'request.approved',
+    'request.redeemed',
+    'request.refused',
+  ]);
+  // Whose approval it rests on stands in the story of the task itself.
+  const [, approved, redeemed] = events;
+  expect(redeemed).toMatchObject({
+    about: { task: opened.task.id },
+    data: { approvals: [{ issuer: 'ci', subject: 'dba', at: approved?.at }] },
+  });
 });
 
 test('approval: asking again in the same words redeems what was approved, for clients that can name no request', async () => {

@@ -63,7 +63,7 @@ function toldOf(event: AuditEvent): string {
     case 'request.expired':
       return `request ${event.data.id} lapsed`;
     case 'request.redeemed':
-      return `${who(event.actor)} used request ${event.data.id}`;
+      return `${who(event.actor)} used request ${event.data.id}${approvedBy(event.data.approvals)}`;
     case 'breakglass.opened': {
       const { practice, people, name, purpose, credentials, review } = event.data;
       return `${who(event.actor)}, ${people.join(', ')}, ${practice ? 'rehearsed breaking the glass' : 'BROKE THE GLASS'} for "${name}": "${purpose}", with ${JSON.stringify(credentials)}; review ${review}`;
@@ -147,6 +147,11 @@ function replayed(event: unknown): string {
 
 function who(actor: Actor): string {
   return actor.kind === 'system' ? 'the broker' : `${actor.subject} (${actor.issuer})`;
+}
+
+function approvedBy(approvals: readonly { readonly issuer: string; readonly subject: string }[]): string {
+  const names = approvals.map(({ issuer, subject }) => `${subject} (${issuer})`);
+  return names.length === 0 ? '' : `, approved by ${names.join(' and ')}`;
 }
 
 function short({ about: { lease } }: AuditEvent): string {
