@@ -39,6 +39,7 @@ const PARTS: Readonly<Record<string, () => Promise<Rows>>> = {
   'log-growth': async () =>
     (await import('./log-growth.ts')).measureLogGrowth(Number(options.rows), seconds, progress),
   expiries: async () => [await (await import('./scale.ts')).measureExpiries(leases, 500, seconds)],
+  kill: async () => [await (await import('./scale.ts')).measureKill(Math.min(leases, 100_000), 50)],
   drain: async () => [await (await import('./scale.ts')).measureDrain(10_000)],
   aws: async () => (await (await import('./aws.ts')).benchAws(500)).map((row) => ({ ...row })),
 };

@@ -78,6 +78,51 @@ export async function measureExpiries(standing: number, perSecond: number, secon
   };
 }
 
+/** A kill of everything that a grant holds, while another grant's leases are issued at the same target. */
+export async function measureKill(leases: number, perSecond: number) {
+  await using world = await buildBenchWorld();
+  await started(world);
+  const store = await storeOf(world);
+  const dueAt = `now() + interval '1 day' + n * interval '50 milliseconds'`;
+  await fillLeases(store, await markOf(store), { kind: 2, target: 'memory', leases, dueAt });
+  await using broker = await world.startBroker();
+  const token = await world.token();
+  const issueFor = (seconds: number) => loadAtRate(broker.url, token, 'others', perSecond, seconds);
+  await issueFor(3);
+  const before = await issueFor(10);
+  const begun = performance.now();
+  const since = () => Math.round(performance.now() - begun);
+  const ordered = fetch(`${broker.url}/v1/kills`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ grant: 'memory', reason: 'measured' }),
+  }).then((answer) => ({ status: answer.status, ms: since() }));
+  const during = issueFor(10);
+  // The kill's own row counts what is due, batch by batch.
+  const markedMs = await until(store, `select 1 from kill where leases = ${leases}`, 5).then(since);
+  const { status, ms } = await ordered;
+  if (status !== 201) throw new Error(`The kill was answered by ${status}`);
+  const isEmpty = `select 1 where not exists (select from lease where id like '2%' and state <> 'ended')`;
+  const drainedMs = await until(store, isEmpty, 200).then(since);
+  const { open, failures } = await during;
+  await store.end();
+  return {
+    'leases killed': leases,
+    'all due after ms': markedMs,
+    'their tasks too after ms': ms,
+    'all ended after ms': drainedMs,
+    'ended/s': Math.round((leases / drainedMs) * 1000),
+    'issues of others/s': perSecond,
+    'their p50, p99 ms before': `${round(before.open.p50)}, ${round(before.open.p99)}`,
+    'in the 10 s after the order': `${round(open.p50)}, ${round(open.p99)}`,
+    'failures of others': before.failures + failures,
+  };
+}
+
+async function until(store: pg.Client, text: string, everyMs: number): Promise<void> {
+  while ((await store.query(text)).rowCount === 0) await pause(everyMs);
+}
+
 /** A backlog of logins at a Postgres target, beside the same steps without a broker. */
 export async function measureDrain(logins: number) {
   await using world = await buildBenchWorld();

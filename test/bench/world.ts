@@ -85,10 +85,16 @@ grants:
     who: [{ issuer: ci, claims: { repository_id: "1" } }]
     tasks: [bench]
     credentials: { c: ${credential('memory', '{ role: reader }')} }
+  others:
+    who: [{ issuer: ci, claims: { repository_id: "1" } }]
+    tasks: [bench]
+    credentials: { c: ${credential('memory', '{ role: reader }')} }
   postgres:
     who: [{ issuer: ci, claims: { repository_id: "1" } }]
     tasks: [bench]
     credentials: { c: ${credential('postgres', '{ roles: [reader] }')} }
+access:
+  - { role: operator, issuer: ci, claims: { repository_id: "1" } }
 `;
 }
 
