@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { type Load, loadEmpty, loadLifecycles } from './load.ts';
+import { type Load, loadEmpty, loadLifecycles, WARM_UP_SECONDS } from './load.ts';
 import { type BenchWorld, buildBenchWorld, serveProcess } from './world.ts';
 
 /** What a lifecycle costs, beside the bare server and the bare target in the same run. */
@@ -15,10 +15,10 @@ export async function measureLifecycles(
   const empty = await measureEmpty(connections, seconds);
   await using broker = await world.startBroker();
   progress('issue and complete, in-process target ...');
-  await loadLifecycles(broker.url, token, 'memory', connections, 2);
+  await loadLifecycles(broker.url, token, 'memory', connections, WARM_UP_SECONDS);
   const memory = await loadLifecycles(broker.url, token, 'memory', connections, seconds);
   progress('issue and complete, Postgres as target ...');
-  await loadLifecycles(broker.url, token, 'postgres', connections, 2);
+  await loadLifecycles(broker.url, token, 'postgres', connections, WARM_UP_SECONDS);
   const postgres = await loadLifecycles(broker.url, token, 'postgres', connections, seconds);
   progress('bare CREATE ROLE and DROP ROLE ...');
   const bare = await measureBareRoles(world, connections, seconds);

@@ -19,6 +19,9 @@ export async function loadEmpty(url: string, connections: number, seconds: numbe
   };
 }
 
+/** For how long a broker works before it is measured: one that runs for weeks has long compiled what it runs. */
+export const WARM_UP_SECONDS = 20;
+
 /** What lifecycles came to: opening a task, and completing it. */
 export interface Lifecycles {
   readonly perSecond: number;

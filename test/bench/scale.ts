@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import { loadAtRate, loadLifecycles } from './load.ts';
+import { loadAtRate, loadLifecycles, WARM_UP_SECONDS } from './load.ts';
 import { fillLeases, markOf } from './standing.ts';
 import { type BenchWorld, buildBenchWorld, type Served } from './world.ts';
 
@@ -192,10 +192,10 @@ export async function measureReplicas(seconds: number) {
   await using world = await buildBenchWorld();
   const token = await world.token();
   await using first = await world.startBroker();
-  await loadLifecycles(first.url, token, 'memory', CONNECTIONS, 2);
+  await loadLifecycles(first.url, token, 'memory', CONNECTIONS, WARM_UP_SECONDS);
   const one = await loadLifecycles(first.url, token, 'memory', CONNECTIONS, seconds);
   await using second = await world.startBroker();
-  await loadLifecycles(second.url, token, 'memory', CONNECTIONS / 2, 2);
+  await loadLifecycles(second.url, token, 'memory', CONNECTIONS, WARM_UP_SECONDS);
   const both = await Promise.all(
     [first, second].map(({ url }) => loadLifecycles(url, token, 'memory', CONNECTIONS / 2, seconds)),
   );
@@ -221,7 +221,7 @@ export async function measureLatency(perSecond: number, seconds: number) {
   await using world = await buildBenchWorld();
   const token = await world.token();
   await using broker = await world.startBroker();
-  await loadAtRate(broker.url, token, 'memory', perSecond, 3);
+  await loadLifecycles(broker.url, token, 'memory', CONNECTIONS, WARM_UP_SECONDS);
   const load = await loadAtRate(broker.url, token, 'memory', perSecond, seconds);
   return {
     'issues/s': round(load.perSecond),
