@@ -43,6 +43,8 @@ export async function repeatTask(
   const redelivered = await broker.committer.commit({
     // Evidence that may be used once served the request that opened the task, or serves this one and no other.
     ...evidenceOf(caller, task.idempotencyKey ?? task.id),
+    // They change in nothing, but must still be what was looked at: what has begun to end is not given again.
+    changedLeases: leases,
     events: leases.map((lease) => ({
       kind: 'lease.redelivered',
       actor: actorOf(caller),

@@ -13,6 +13,7 @@ import {
   value,
   WORKLOAD,
 } from '../support/broker.ts';
+import { committedRows } from '../support/commit-statement.ts';
 import { drive } from '../support/drive.ts';
 import { dumpAll } from '../support/invariants.ts';
 import { settle, until } from '../support/runtime.ts';
@@ -114,6 +115,31 @@ describe('openTask: idempotency keys', () => {
     value(await hallpass.verbs.completeTask(holder, first.task.id, 0));
     expect(reason(await hallpass.verbs.openTask(WORKLOAD, ask))).toBe('task-ended');
     expect((await dumpAll(stage.database)).includes(again.credentials[0]!.sealed!)).toBe(false);
+  });
+
+  test('openTask: what began to end between a retry and its answer is not given again', async () => {
+    const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { extractable: true });
+    const ask = asking({ idempotencyKey: 'late', publicKey: (await exportJWK(publicKey)) as never });
+    const first = value(await hallpass.verbs.openTask(WORKLOAD, ask));
+    const token = new TextDecoder().decode(
+      (await compactDecrypt(first.sealedToken ?? '', privateKey)).plaintext,
+    );
+    const holder = value(await hallpass.verbs.identify({ kind: 'bearer', token }, 'test'));
+    let completed = 0;
+    const late = await stage.start({
+      database: {
+        ...stage.database,
+        async query(statement, parameters) {
+          const events = committedRows<{ kind: string }>(statement.name, parameters, 'events');
+          if (events.some(({ kind }) => kind === 'lease.redelivered') && completed++ === 0)
+            value(await hallpass.verbs.completeTask(holder, first.task.id, 0));
+          return stage.database.query(statement, parameters);
+        },
+      },
+    });
+    expect(reason(await late.verbs.openTask(WORKLOAD, ask))).toBe('in-progress');
+    expect(reason(await late.verbs.openTask(WORKLOAD, ask))).toBe('task-ended');
+    expect([completed, await count('lease.redelivered')]).toEqual([1, 0]);
   });
 
   test('openTask: a retry while the first is in flight is told so, and a silent task is not handed out again', async () => {
