@@ -1,5 +1,4 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +12,7 @@ import { type Runtime, systemRuntime } from '../../src/runtime.ts';
 import { startBroker } from '../../src/serve.ts';
 import { startWarehouse } from '../providers/postgres/world.ts';
 import { startIssuer } from '../support/issuer.ts';
+import { freePort } from '../support/ports.ts';
 import { bundleHallpass } from './support/bundle.ts';
 import { program } from './support/programs.ts';
 
@@ -40,15 +40,6 @@ async function brokerOf(folder: string, written: Written, runtime: Runtime = sys
   const broker = await startBroker(config.value, runtime, pino({ level: 'silent' }), '0.0.0');
   onTestFinished(() => broker.stop());
   return broker;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 function newFolder(): string {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { type Client, createClient } from '../../src/client/client.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
+import { freePort } from '../support/ports.ts';
 import { availablePostgres, type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { type BrokerProcess, startBroker } from './broker-process.ts';
@@ -187,13 +187,4 @@ access:
     issuer: ci
     claims: { repository_id: "1" }
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

@@ -7,7 +7,6 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pino from 'pino';
@@ -27,6 +26,7 @@ import { fakeIo } from '../cli/support/io.ts';
 import { program } from '../cli/support/programs.ts';
 import { MAIN, TSX } from '../demo/broker-process.ts';
 import { BATCH_JOB, buildWorld, OPERATOR, type World } from '../demo/world.ts';
+import { freePort } from '../support/ports.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 // A kit holds a broker with its store, and starts it at each opening.
@@ -65,15 +65,6 @@ afterAll(async () => {
   await network?.close();
   await world?.[Symbol.asyncDispose]();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 /** A terminal at which somebody types these codes, and that counts how often it asked. */
 function terminal(codes: readonly string[] = [], env: Record<string, string> = {}, shiftMs = 0) {

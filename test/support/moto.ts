@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -13,6 +12,7 @@ import {
   PutUserPolicyCommand,
 } from '@aws-sdk/client-iam';
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { freePort } from './ports.ts';
 
 export const NEEDS_MOTO = 'needs moto_server (Python: pip install "moto[server]")';
 export const MOTO_ACCOUNT = '123456789012';
@@ -121,14 +121,4 @@ function administration(url: string): Pick<Moto, 'enforce' | 'addUser' | 'addRol
         await s3.send(new PutObjectCommand({ Bucket, Key, Body }));
     },
   };
-}
-
-/** A port that nobody listens on just now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -18,6 +17,7 @@ import {
   type TestIdentityProvider,
 } from '../../support/identity-provider.ts';
 import { startIssuer, type TestIssuer } from '../../support/issuer.ts';
+import { freePort } from '../../support/ports.ts';
 import { createUserAgent, type UserAgent } from '../../support/user-agent.ts';
 
 /** Of the people here Ada and Grace approve, Linus operates and asks, Mallory may sign in and no more. */
@@ -203,15 +203,4 @@ access:
   - { role: auditor, issuer: ci, claims: { role: operator } }
   - { role: operator, issuer: staff, claims: { groups: { contains: platform } } }
 `;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

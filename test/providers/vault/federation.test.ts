@@ -1,5 +1,4 @@
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -12,6 +11,7 @@ import { systemRuntime } from '../../../src/runtime.ts';
 import { type RunningBroker, startBroker } from '../../../src/serve.ts';
 import { type FakeVault, startFakeVault } from '../../fakes/vault.ts';
 import { startIssuer, type TestIssuer } from '../../support/issuer.ts';
+import { freePort } from '../../support/ports.ts';
 import { BROKER_POLICY } from './world.ts';
 
 let folder: string;
@@ -73,14 +73,6 @@ grants:
         ttl: { default: 5m, max: 10m }
         scope: { policies: [reports], secrets: { db: { path: database/creds/reporting } } }
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 test('a broker without any stored secret: its signed token opens Vault, and the lease ends with the task', async () => {
