@@ -2,10 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { readConfig } from './check.ts';
-import { type ConnectionOptions, connect } from './cli/connect.ts';
+import { connect } from './cli/connect.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { UsageError } from './cli/failure.ts';
 import type { Io } from './cli/io.ts';
+import type { SealOptions } from './cli/kit-lines.ts';
 import { say } from './cli/output.ts';
 import { configPath } from './config/environment.ts';
 import { readFileFromDisk } from './config/files.ts';
@@ -19,17 +20,6 @@ import { type SealedKit, sealKit } from './offline/envelope.ts';
 import { kitIssuerKind } from './offline/issuer.ts';
 import { HOLDERS_MAX, LIFETIME_MAX_SECONDS, THRESHOLD_MIN } from './offline/limits.ts';
 import { newId } from './runtime.ts';
-
-export interface SealOptions extends ConnectionOptions {
-  readonly config: string;
-  readonly grant: readonly string[];
-  readonly holder: readonly string[];
-  readonly threshold: number;
-  readonly expires: string;
-  readonly out: string;
-  readonly stateDirectory: string;
-  readonly caFile?: string;
-}
 
 /**
  * `hallpass kit seal`: makes a kit from the configuration, while all is well. The broker learns of it first, so that no

@@ -6,7 +6,8 @@ import { EXEC_EXIT_HELP } from './exit-codes.ts';
 import { askOptions, connectionOptions, deliveryOptions } from './options.ts';
 import { collect, parseCount } from './values.ts';
 
-interface SealLine extends ConnectionOptions {
+/** The options of `hallpass kit seal`. */
+export interface SealOptions extends ConnectionOptions {
   readonly config: string;
   readonly grant: readonly string[];
   readonly holder: readonly string[];
@@ -19,7 +20,7 @@ interface SealLine extends ConnectionOptions {
 
 /** What the composition root puts behind sealed kits: they hold a broker. Each answers the exit code. */
 export interface KitParts {
-  seal(options: SealLine): Promise<number>;
+  seal(options: SealOptions): Promise<number>;
   open(options: ExecOptions, file: string, command: readonly string[]): Promise<number>;
   check(file: string, json: boolean): Promise<number>;
   finish(file: string): Promise<number>;
@@ -45,7 +46,7 @@ export function addKits(program: Command, parts: KitParts, action: Action): void
       '/var/lib/hallpass/kits',
     )
     .option('--ca-file <file>', 'certificates to trust when it asks whether the broker is ready')
-    .action(action((options: SealLine) => parts.seal(options)));
+    .action(action((options: SealOptions) => parts.seal(options)));
   deliveryOptions(askOptions(kit.command('open')))
     .description('run a command with credentials of a kit; refused while the broker is ready')
     .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
