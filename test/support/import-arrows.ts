@@ -64,7 +64,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'identity/presets': {
     values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'],
   },
-  'providers/*': { values: ['providers/provider.ts'] },
+  'providers/*': { values: ['providers/provider.ts', 'providers/self-test.ts'] },
   audit: {},
   client: { values: ['http/contract.ts'] },
   cli: { values: ['client', 'audit'], types: ['http/contract.ts'] },

@@ -2,6 +2,7 @@ import { GetCallerIdentityCommand } from '@aws-sdk/client-sts';
 import { ProviderError } from '../../errors.ts';
 import { newId } from '../../runtime.ts';
 import type { SelfTest } from '../provider.ts';
+import type { Report } from '../self-test.ts';
 import { parseRoleArn, roleArn } from './arn.ts';
 import { type AwsContext, type AwsKeys, identityToken } from './clients.ts';
 import { denialName, sessionDenial } from './denial.ts';
@@ -14,11 +15,6 @@ import { policyText } from './policy.ts';
 import { denialRights, roleTrust, type Us } from './rights.ts';
 import { type SessionPlan, sessionName } from './session.ts';
 import type { Denial } from './settings.ts';
-
-interface Report {
-  readonly steps: { readonly name: string; readonly ok: boolean; readonly detail?: string }[];
-  readonly remedies: string[];
-}
 
 /**
  * Finds out who we are, assumes every role that a grant names with a policy that allows nothing, asks AWS who that

@@ -1,6 +1,6 @@
 import { HallpassError, ProviderError } from '../../errors.ts';
-import { newId } from '../../runtime.ts';
-import type { SelfTest } from '../provider.ts';
+import type { SelfTest, Terms } from '../provider.ts';
+import { type Report, trialTerms, wholeScopes } from '../self-test.ts';
 import { ID_TOKEN_SECONDS, SELF_TEST_SECONDS, TOKEN_MARGIN_MS } from './limits.ts';
 import { type GoogleContext, mint } from './mint.ts';
 import { type GoogleScope, scopeSchema } from './settings.ts';
@@ -13,9 +13,8 @@ export async function selfTest(
   scopes: readonly unknown[],
   signal: AbortSignal,
 ): Promise<SelfTest> {
-  const steps: { readonly name: string; readonly ok: boolean; readonly detail?: string }[] = [];
-  const remedies: string[] = [];
-  for (const scope of whole(scopes)) {
+  const { steps, remedies }: Report = { steps: [], remedies: [] };
+  for (const scope of wholeScopes(scopes, scopeSchema)) {
     const name = `mint for ${scope.service_account}`;
     try {
       await mint(context, scope, termsFor(context, mark, scope), signal);
@@ -31,26 +30,9 @@ export async function selfTest(
   return { ok: steps.every((step) => step.ok), steps, remedies };
 }
 
-function whole(scopes: readonly unknown[]): GoogleScope[] {
-  return scopes.flatMap((scope) => {
-    const read = JSON.stringify(scope)?.includes('{{') ? undefined : scopeSchema.safeParse(scope).data;
-    return read === undefined ? [] : [read];
-  });
-}
-
-function termsFor({ runtime }: GoogleContext, mark: string, { id_token: idToken }: GoogleScope) {
-  const leaseId = newId(runtime);
-  const now = runtime.now();
+function termsFor({ runtime }: GoogleContext, mark: string, { id_token: idToken }: GoogleScope): Terms {
   const seconds = idToken === undefined ? SELF_TEST_SECONDS : ID_TOKEN_SECONDS;
-  const expiresAt = now + seconds * 1000 + 2 * TOKEN_MARGIN_MS;
-  return {
-    leaseId,
-    name: `${mark}${leaseId}`,
-    now,
-    mintBefore: expiresAt,
-    expiresAt,
-    context: { issuer: '', subject: '', grant: 'self-test', task: 'self-test', taskId: '', purpose: null },
-  };
+  return trialTerms(runtime, mark, seconds * 1000 + 2 * TOKEN_MARGIN_MS);
 }
 
 /** Who may make tokens for whom, down the chain of delegates. */

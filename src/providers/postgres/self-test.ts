@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { ProviderError } from '../../errors.ts';
-import { newId } from '../../runtime.ts';
-import type { Ending, Minted, SelfTest } from '../provider.ts';
+import type { Minted, SelfTest } from '../provider.ts';
+import { type Report, trialTerms } from '../self-test.ts';
 import { connectionConfig } from './connections.ts';
 import { type EndContext, end } from './end.ts';
 import { providerError, vendorCode } from './errors.ts';
@@ -12,12 +12,6 @@ import { identifier, nameFault } from './sql.ts';
 
 interface SelfTestContext extends EndContext {
   readonly mark: string;
-}
-
-/** Collects what was tried. */
-interface Report {
-  readonly steps: { readonly name: string; readonly ok: boolean; readonly detail?: string }[];
-  readonly remedies: string[];
 }
 
 /** Looks whether the broker's role has every right that it will need, then makes, uses and ends a real login. */
@@ -86,23 +80,12 @@ function judgeRights(
 
 async function tryLogin(report: Report, context: SelfTestContext, signal: AbortSignal): Promise<void> {
   const { runtime, settings } = context;
-  const leaseId = newId(runtime);
-  const name = `${context.mark}${leaseId}`;
-  const now = runtime.now();
-  const expiresAt = now + SELF_TEST_SECONDS * 1000;
-  const terms = {
-    leaseId,
-    name,
-    now,
-    mintBefore: expiresAt,
-    expiresAt,
-    context: { issuer: '', subject: '', grant: 'self-test', task: 'self-test', taskId: '', purpose: null },
-  };
+  const terms = trialTerms(runtime, context.mark, SELF_TEST_SECONDS * 1000);
   const scope = { roles: [], statements: [], settings: {} };
   const minted = await attempt(report, 'mint', () => mint(context, scope, terms, signal));
   const session = minted && (await attempt(report, 'log in', () => logIn(context, minted)));
   // Also when minting failed: it may have taken effect.
-  const ending: Ending = { leaseId, name, handle: minted?.handle ?? null, expiresAt };
+  const ending = { ...terms, handle: minted?.handle ?? null };
   await attempt(report, 'end', async () => {
     const { evidence } = await end(context, ending, signal);
     if (session) await mustBeCut(session.client);

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { ProviderError } from '../../errors.ts';
-import { newId } from '../../runtime.ts';
-import type { SelfTest, Terms } from '../provider.ts';
+import type { SelfTest } from '../provider.ts';
+import { attempt, type Report, trialTerms, wholeScopes } from '../self-test.ts';
 import { end } from './end.ts';
 import { SELF_TEST_SECONDS } from './limits.ts';
 import { mint, type VaultContext } from './mint.ts';
@@ -21,11 +20,6 @@ function neededPaths(role: string): readonly string[] {
 
 const capabilitiesSchema = z.object({ data: z.record(z.string(), z.unknown()) });
 
-interface Report {
-  readonly steps: { readonly name: string; readonly ok: boolean; readonly detail?: string }[];
-  readonly remedies: string[];
-}
-
 /** Asks Vault what the broker may do, then makes and ends a real credential for every scope that needs no parameters. */
 export async function selfTest(
   context: VaultContext,
@@ -36,7 +30,7 @@ export async function selfTest(
   const report: Report = { steps: [], remedies: [] };
   const allowed = await attempt(report, 'ask for our capabilities', () => missingPaths(context, signal));
   if (allowed !== null) judge(report, allowed);
-  for (const [i, scope] of whole(scopes).entries()) {
+  for (const [i, scope] of wholeScopes(scopes, scopeSchema).entries()) {
     await tryScope(report, context, mark, `scope ${i + 1} (${scope.policies.join(', ')})`, scope, signal);
   }
   return { ok: report.steps.every((step) => step.ok), ...report };
@@ -59,14 +53,6 @@ function judge({ steps, remedies }: Report, missing: readonly string[]): void {
   }
 }
 
-/** The scopes whose templates need no parameters. */
-function whole(scopes: readonly unknown[]): VaultScope[] {
-  return scopes.flatMap((scope) => {
-    const read = JSON.stringify(scope)?.includes('{{') ? undefined : scopeSchema.safeParse(scope).data;
-    return read === undefined ? [] : [read];
-  });
-}
-
 async function tryScope(
   report: Report,
   context: VaultContext,
@@ -75,17 +61,7 @@ async function tryScope(
   scope: VaultScope,
   signal: AbortSignal,
 ): Promise<void> {
-  const leaseId = newId(context.runtime);
-  const now = context.runtime.now();
-  const expiresAt = now + SELF_TEST_SECONDS * 1000;
-  const terms: Terms = {
-    leaseId,
-    name: `${mark}${leaseId}`,
-    now,
-    mintBefore: expiresAt,
-    expiresAt,
-    context: { issuer: '', subject: '', grant: 'self-test', task: 'self-test', taskId: '', purpose: null },
-  };
+  const terms = trialTerms(context.runtime, mark, SELF_TEST_SECONDS * 1000);
   const minted = await attempt(report, `mint ${name}`, () => mint(context, scope, terms, signal));
   if (minted === null) {
     const { token_role: role } = context.settings;
@@ -98,19 +74,5 @@ async function tryScope(
     );
     return;
   }
-  await attempt(report, `end ${name}`, () =>
-    end(context, { leaseId, name: terms.name, handle: minted.handle, expiresAt }, signal),
-  );
-}
-
-async function attempt<T>({ steps }: Report, name: string, work: () => Promise<T>): Promise<T | null> {
-  try {
-    const result = await work();
-    steps.push({ name, ok: true });
-    return result;
-  } catch (error) {
-    const detail = error instanceof ProviderError ? error.message : 'it failed';
-    steps.push({ name, ok: false, detail });
-    return null;
-  }
+  await attempt(report, `end ${name}`, () => end(context, { ...terms, handle: minted.handle }, signal));
 }
