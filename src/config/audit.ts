@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import type { SinkSettings } from '../export/create.ts';
 import { quote, suggest } from '../grants/fault.ts';
 import type { GrantWorld } from '../grants/parse.ts';
 import { parsePrincipalMatcher } from '../grants/principal.ts';
 import { configName, principalMatcher } from '../grants/schema.ts';
-import type { AuditConfig, ExportConfig, TrailConfig } from './config.ts';
+import type { AuditConfig, TrailConfig } from './config.ts';
 import { type Loading, relativeTo } from './secrets.ts';
 
 /** How `audit` is written in `hallpass.yaml`: who signs, who witnesses, and where the log is sent. */
@@ -137,7 +138,7 @@ export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loadin
   };
 }
 
-function exportConfig(raw: NonNullable<RawAudit['exports']>[number], path: string): ExportConfig {
+function exportConfig(raw: NonNullable<RawAudit['exports']>[number], path: string): SinkSettings {
   switch (raw.type) {
     case 'file': {
       const { max_bytes: maxBytes, ...rest } = raw;

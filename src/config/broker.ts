@@ -1,6 +1,7 @@
 import type { Fault } from '../grants/fault.ts';
 import { quote } from '../grants/fault.ts';
-import type { BrokerConfig, Config } from './config.ts';
+import type { KeySettings } from '../issuer/compose.ts';
+import type { BrokerConfig } from './config.ts';
 import type { RawConfig } from './schema.ts';
 import { type Loading, readText, relativeTo } from './secrets.ts';
 
@@ -110,10 +111,7 @@ export function databaseFaults(database: RawConfig['database']): Fault[] {
 }
 
 /** The section `keys`, checked across its members. No service is asked and no program run. */
-export function keysConfig(
-  raw: NonNullable<RawConfig['keys']>,
-  loading: Loading,
-): NonNullable<Config['keys']> {
+export function keysConfig(raw: NonNullable<RawConfig['keys']>, loading: Loading): KeySettings {
   const { master_key: masterKey, master_key_command: command, aws_kms: kms, rotate_every: rotateEvery } = raw;
   if (masterKey !== undefined && command !== undefined)
     loading.faults.push({

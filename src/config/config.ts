@@ -1,8 +1,11 @@
+import type { SinkSettings } from '../export/create.ts';
 import type { AccessRule } from '../grants/access.ts';
 import type { Grant, Human, PrincipalMatcher } from '../grants/grant.ts';
 import type { AttestorKind, FallbackTerms } from '../identity/attestor.ts';
-import type { Json } from '../json.ts';
+import type { KeySettings } from '../issuer/compose.ts';
+import type { ChannelSettings } from '../notify/create.ts';
 import type { ProviderKind } from '../providers/provider.ts';
+import type { SignalSettings } from '../signals/compose.ts';
 import type { ConfigFault } from './report.ts';
 import type { SignInConfig } from './sign-in.ts';
 
@@ -15,18 +18,7 @@ export interface Config {
   /** Null: the embedded store. The URL may hold a password. */
   readonly database: { readonly url: string } | null;
   /** How the broker signs its own tokens; `masterKey` is a secret. Null: as the store allows. */
-  readonly keys: {
-    readonly masterKey: string | null;
-    readonly masterKeyCommand: readonly string[] | null;
-    readonly awsKms: {
-      readonly keyArn: string;
-      readonly alsoOpens: readonly string[];
-      readonly onlyOpens: boolean;
-      readonly endpoint: string | null;
-    } | null;
-    readonly algorithm: 'ES256' | 'RS256';
-    readonly rotateEveryMs: number | null;
-  } | null;
+  readonly keys: KeySettings | null;
   readonly issuers: ReadonlyMap<string, ConfiguredIssuer>;
   readonly targets: ReadonlyMap<string, ConfiguredTarget>;
   readonly grants: ReadonlyMap<string, Grant>;
@@ -39,8 +31,9 @@ export interface Config {
   readonly signIn: SignInConfig | null;
   readonly audit: AuditConfig;
   /** Who is told of what happens. Some hold secrets. */
-  readonly notifications: readonly ChannelConfig[];
-  readonly signals: SignalsConfig;
+  readonly notifications: readonly ChannelSettings[];
+  /** `authorization` of a receiver is a secret. */
+  readonly signals: SignalSettings;
   /** Digests of the parts of the configuration by their names, to tell what changed. Secrets are not in them. */
   readonly parts: Readonly<Record<string, string>>;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent' };
@@ -54,7 +47,7 @@ export interface AuditConfig {
   readonly isPublic: boolean;
   readonly sensitiveClaims: readonly string[];
   /** Where the log is sent. Some hold secrets. */
-  readonly exports: readonly ExportConfig[];
+  readonly exports: readonly SinkSettings[];
   /** Whose audit trails are delivered here. Some hold secrets. */
   readonly trails: readonly TrailConfig[];
   readonly witnesses: readonly { readonly url: string; readonly key: string }[];
@@ -66,68 +59,6 @@ export interface TrailConfig {
   readonly type: 'cloudtrail' | 'google-audit';
   readonly targets: readonly string[];
   readonly from: { readonly secret: string } | { readonly who: PrincipalMatcher };
-}
-
-/** As `createSink` of export/ wants it. Paths are absolute. */
-export type ExportConfig = { readonly name: string; readonly from: number } & (
-  | { readonly type: 'file'; readonly path: string; readonly maxBytes: number; readonly keep: number }
-  | { readonly type: 'https'; readonly url: string; readonly secret: string }
-  | { readonly type: 'syslog'; readonly host: string; readonly port: number; readonly ca: string | null }
-  | { readonly type: 'otlp'; readonly url: string; readonly authorization: string | null }
-);
-
-/** As `createChannel` of notify/ wants it. `events` null: the usual ones. */
-export type ChannelConfig = { readonly name: string; readonly events: readonly string[] | null } & (
-  | { readonly type: 'webhook'; readonly url: string; readonly secret: string }
-  | {
-      readonly type: 'slack';
-      readonly way:
-        | {
-            readonly kind: 'token';
-            readonly token: string;
-            readonly channel: string;
-            readonly apiUrl: string;
-          }
-        | { readonly kind: 'webhook'; readonly url: string };
-      readonly signingSecret: string | null;
-      readonly users: ReadonlyMap<
-        string,
-        {
-          readonly issuer: string;
-          readonly subject: string;
-          readonly claims: Readonly<Record<string, Json>>;
-        }
-      >;
-      readonly hooksOrigin: string;
-    }
-  | {
-      readonly type: 'email';
-      readonly host: string;
-      readonly port: number;
-      readonly from: string;
-      readonly to: string;
-      readonly login: { readonly user: string; readonly password: string } | null;
-      readonly ca: string | null;
-      readonly tls: 'implicit' | 'starttls' | 'none';
-    }
-);
-
-/** Signals of the Shared Signals Framework. `authorization` is a secret. */
-export interface SignalsConfig {
-  readonly transmitters: readonly {
-    readonly name: string;
-    readonly issuer: string;
-    readonly audience: string;
-    readonly keys: { readonly uri: string } | { readonly set: string };
-    readonly speaksFor: readonly string[];
-    readonly blockSeconds: number;
-  }[];
-  readonly receivers: readonly {
-    readonly name: string;
-    readonly url: string;
-    readonly audience: string;
-    readonly authorization: string | null;
-  }[];
 }
 
 export interface BrokerConfig {

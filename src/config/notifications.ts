@@ -4,7 +4,8 @@ import { duration } from '../grants/duration.ts';
 import { type Fault, type Path, quote, suggest } from '../grants/fault.ts';
 import { configName } from '../grants/schema.ts';
 import type { Json } from '../json.ts';
-import type { ChannelConfig, SignalsConfig } from './config.ts';
+import type { ChannelSettings } from '../notify/create.ts';
+import type { SignalSettings } from '../signals/compose.ts';
 
 /** How `notifications` and `signals` are written in `hallpass.yaml`: who is told of what happens, and who tells us. */
 
@@ -237,11 +238,11 @@ export function outsideFaults(
 }
 
 /** The section `notifications` as the broker uses it. */
-export function notificationsConfig(raw: z.output<typeof notificationsSchema>): readonly ChannelConfig[] {
+export function notificationsConfig(raw: z.output<typeof notificationsSchema>): readonly ChannelSettings[] {
   return raw.map(channelConfig);
 }
 
-function channelConfig({ events, ...one }: z.output<typeof notificationsSchema>[number]): ChannelConfig {
+function channelConfig({ events, ...one }: z.output<typeof notificationsSchema>[number]): ChannelSettings {
   const rest = { name: one.name, events: events ?? null };
   switch (one.type) {
     case 'webhook':
@@ -278,7 +279,7 @@ function channelConfig({ events, ...one }: z.output<typeof notificationsSchema>[
 }
 
 /** The section `signals` as the broker uses it. */
-export function signalsConfig(raw: z.output<typeof signalsSchema> | undefined): SignalsConfig {
+export function signalsConfig(raw: z.output<typeof signalsSchema> | undefined): SignalSettings {
   return {
     transmitters: (raw?.transmitters ?? []).map(({ jwks, jwks_uri, speaks_for, block, ...rest }) => ({
       ...rest,

@@ -10,10 +10,16 @@ import { parseSync, Visitor } from 'oxc-parser';
 const ARROWS: Readonly<Record<string, Arrows>> = {
   leaves: {},
   main: { values: ['everything'] },
-  // The kinds of events, so that nobody waits for news of a kind that there is not.
+  // The kinds of events, so that nobody waits for news of a kind that there is not; and what each part wants to be told.
   config: {
     values: ['grants', 'providers/provider.ts', 'audit/schema.ts'],
-    types: ['identity/attestor.ts'],
+    types: [
+      'identity/attestor.ts',
+      'export/create.ts',
+      'issuer/compose.ts',
+      'notify/create.ts',
+      'signals/compose.ts',
+    ],
   },
   http: {
     // The forms of the log are the same for all who read them.
