@@ -91,6 +91,8 @@ const COMPOSITION = new Set([
   'check-live.ts',
   'archive.ts',
   'rewrap.ts',
+  'compose-border.ts',
+  'compose-broker.ts',
   'compose-sign-in.ts',
   'kinds.ts',
   'offline-seal.ts',
