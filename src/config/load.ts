@@ -1,30 +1,27 @@
-import { z } from 'zod';
 import type { AccessRule } from '../grants/access.ts';
-import { unnamedPeople } from '../grants/break-glass.ts';
-import { type Fault, type Path, printPath, quote, schemaFaults, suggest } from '../grants/fault.ts';
-import type { Grant, Human } from '../grants/grant.ts';
-import { type GrantWorld, parseGrant } from '../grants/parse.ts';
+import type { Human } from '../grants/grant.ts';
+import type { GrantWorld } from '../grants/parse.ts';
 import { parsePrincipalMatcher } from '../grants/principal.ts';
-import { configName } from '../grants/schema.ts';
 import type { AttestorKind } from '../identity/attestor.ts';
 import { digestJson, type Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
 import { err, ok, type Result } from '../result.ts';
 import { auditConfig } from './audit.ts';
 import { brokerConfig, databaseFaults, keysConfig } from './broker.ts';
-import type { Config, ConfiguredTarget, Kinds } from './config.ts';
-import { type Environment, environmentFaults, overrides } from './environment.ts';
+import type { Config, Kinds } from './config.ts';
+import { inEnvironment, override, placer, readDocument } from './document.ts';
+import { type Environment, environmentFaults } from './environment.ts';
 import { fallbackFaults } from './fallbacks.ts';
-import { type ReadFile, readFault } from './files.ts';
+import type { ReadFile } from './files.ts';
+import { readGrants, readWithdrawn, refuseUnnamed, withScopes } from './grants.ts';
 import { loadIssuers, loadTargets } from './kinds.ts';
-import { MAX_FILE_BYTES } from './limits.ts';
 import { notificationsConfig, outsideFaults, signalsConfig } from './notifications.ts';
 import { packagedProviders } from './packages.ts';
 import { type ConfigFault, inOrder } from './report.ts';
-import { configSchema, type RawConfig } from './schema.ts';
-import { type Expanded, expandSettings, type Loading } from './secrets.ts';
+import type { RawConfig } from './schema.ts';
+import type { Loading, Members } from './secrets.ts';
+import { expandSection, readSections } from './sections.ts';
 import { signInConfig } from './sign-in.ts';
-import { readYaml, type YamlDocument } from './yaml.ts';
 
 export interface LoadOptions {
   readonly path: string;
@@ -33,8 +30,6 @@ export interface LoadOptions {
   readonly attestors: Kinds<AttestorKind>;
   readonly providers: Kinds<ProviderKind>;
 }
-
-type Members = { readonly [key: string]: Json };
 
 /**
  * Reads the configuration, whole: the file, the files and variables that it refers to, and the environment. All
@@ -51,61 +46,6 @@ export async function loadConfig(options: LoadOptions): Promise<Result<Config, C
   const faults = [...strays, ...loading.faults.map(place)];
   if (faults.length > 0 || config === null) return err(inOrder(faults));
   return ok({ ...config, warnings: inOrder(loading.warnings.map(place)) });
-}
-
-async function readDocument(path: string, readFile: ReadFile): Promise<Result<YamlDocument, ConfigFault[]>> {
-  const whole = { file: path, line: null, column: null, path: '' };
-  let bytes: Uint8Array;
-  try {
-    ({ bytes } = await readFile(path, MAX_FILE_BYTES));
-  } catch (error) {
-    const message = `Cannot read the configuration: ${readFault(error)}; name another by --config or HALLPASS_CONFIG`;
-    return err([{ ...whole, message }]);
-  }
-  const document = readYaml(bytes);
-  if (document.ok) return document;
-  return err(
-    document.error.map(({ path: at, message, position }) => ({
-      ...whole,
-      line: position?.line ?? null,
-      column: position?.column ?? null,
-      path: printPath(at),
-      message,
-    })),
-  );
-}
-
-function inEnvironment({ path, message }: Fault): ConfigFault {
-  return { file: 'environment', line: null, column: null, path: printPath(path), message };
-}
-
-/** Finds where a fault stands: in the file, or in a variable that replaces what the file says. */
-function placer(path: string, document: YamlDocument, loading: Loading, env: Environment) {
-  const replaced = new Map(overrides(env).map(({ path: at, variable }) => [printPath(at), variable]));
-  return (fault: Fault): ConfigFault => {
-    const printed = printPath(fault.path);
-    const variable = replaced.get(printed) ?? replaced.get(printed.replace(/_env$/, ''));
-    if (variable !== undefined) return inEnvironment({ ...fault, path: [variable] });
-    const at = loading.written.get(printed) ?? fault.path;
-    const position = document.positionOf(at);
-    const { line = null, column = null } = position ?? {};
-    return { file: path, line, column, path: printPath(at), message: fault.message };
-  };
-}
-
-/** The file's content with what the environment replaces. A secret becomes a reference to its variable. */
-function override(raw: Json, env: Environment): Json {
-  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) return raw;
-  const whole: Record<string, Json> = { ...(raw as Members) };
-  for (const { variable, path, value } of overrides(env)) {
-    const [section = '', key = ''] = path.map(String);
-    const before = whole[section] ?? {};
-    if (typeof before !== 'object' || Array.isArray(before)) continue;
-    const { [key]: _, [`${key}_file`]: __, [`${key}_env`]: ___, ...rest } = before as Members;
-    whole[section] =
-      section === 'database' ? { ...rest, [`${key}_env`]: variable } : { ...rest, [key]: value };
-  }
-  return whole;
 }
 
 async function build(
@@ -211,90 +151,6 @@ function partsOf(shown: Members): Readonly<Record<string, string>> {
 /** Sections that are maps of named things. */
 const NAMED: ReadonlySet<string> = new Set(['issuers', 'targets', 'grants']);
 
-async function expandSection(
-  raw: Members,
-  name: 'database' | 'keys' | 'audit' | 'notifications' | 'signals' | 'sign_in',
-  loading: Loading,
-): Promise<{ readonly value: Members; readonly shown: Members } | null> {
-  const section = raw[name];
-  if (section === undefined) return null;
-  const expanded: Expanded = await expandSettings(section, configSchema.shape[name], [name], loading);
-  return { value: { [name]: expanded.value }, shown: { [name]: expanded.shown } };
-}
-
-/** Grants check themselves, each with all its faults. */
-const grantNames = z.record(configName, z.custom<Json>());
-
-type Sections = { -readonly [Name in keyof RawConfig]?: Name extends 'grants' ? Members : RawConfig[Name] };
-
-/** Reads each section on its own, so that one that is broken hides no other. Absent are those that are. */
-function readSections(raw: Members, loading: Loading): Sections {
-  const shape: Readonly<Record<string, z.ZodType>> = {
-    ...configSchema.shape,
-    grants: grantNames.default({}),
-  };
-  for (const name of Object.keys(raw)) {
-    if (!Object.hasOwn(shape, name))
-      loading.faults.push({
-        path: [name],
-        message: `Unknown key ${quote(name)}: ${suggest(name, Object.keys(shape))}`,
-      });
-  }
-  const sections: Record<string, unknown> = {};
-  for (const [name, schema] of Object.entries(shape)) {
-    const section = Object.hasOwn(raw, name) ? raw[name] : undefined;
-    const read = schema.safeParse(section);
-    if (read.success) sections[name] = read.data;
-    else loading.faults.push(...schemaFaults(read.error.issues, schema, section, [name]));
-  }
-  return sections as Sections;
-}
-
-function readGrants(
-  raw: Members,
-  world: GrantWorld,
-  broken: ReadonlySet<string>,
-  loading: Loading,
-): ReadonlyMap<string, Grant> {
-  const grants = new Map<string, Grant>();
-  for (const [name, member] of Object.entries(raw)) {
-    const grant = parseGrant(name, member, world);
-    if (grant.ok) grants.set(name, grant.value);
-    else loading.faults.push(...blameless(grant.error, member, broken, ['grants', name]));
-  }
-  return grants;
-}
-
-/** A grant is not to blame for a target that is broken itself. */
-function blameless(faults: readonly Fault[], grant: Json, broken: ReadonlySet<string>, at: Path): Fault[] {
-  const credentials = credentialsOf(grant);
-  return faults
-    .filter(({ path: [part, name, member] }) => {
-      const target = part === 'credentials' ? credentials[String(name)]?.target : undefined;
-      return !(typeof target === 'string' && broken.has(target) && member !== undefined);
-    })
-    .map(({ path, message }) => ({ path: [...at, ...path], message }));
-}
-
-function credentialsOf(grant: Json | undefined): Readonly<Record<string, Members>> {
-  const credentials = (grant as Members | null | undefined)?.credentials;
-  return credentials !== null && typeof credentials === 'object'
-    ? (credentials as Record<string, Members>)
-    : {};
-}
-
-/** A name in both places would open tasks, and end them at once. */
-function readWithdrawn({ withdrawn = [], grants = {} }: Sections, loading: Loading): ReadonlySet<string> {
-  for (const [i, name] of withdrawn.entries()) {
-    if (Object.hasOwn(grants, name))
-      loading.faults.push({
-        path: ['withdrawn', i],
-        message: `Cannot withdraw ${quote(name)}: it is in grants; take it out of one of the two`,
-      });
-  }
-  return new Set(withdrawn);
-}
-
 function readAccess(raw: RawConfig['access'], world: GrantWorld, loading: Loading): AccessRule[] {
   return raw.map(({ role, ...who }, i) => ({
     role,
@@ -309,29 +165,4 @@ function readPeople(raw: RawConfig['people'], world: GrantWorld, loading: Loadin
       parsePrincipalMatcher(identity, world.issuers, ['people', i, 'identities', j], loading.faults),
     ),
   }));
-}
-
-/** Those who may break the glass must be known by all their identities, or a review would not keep them from the next use. */
-function refuseUnnamed(grants: ReadonlyMap<string, Grant>, people: readonly Human[], loading: Loading): void {
-  for (const { name, breakGlass } of grants.values())
-    for (const who of breakGlass === null ? [] : unnamedPeople(breakGlass, people))
-      loading.faults.push({
-        path: ['grants', name, 'who'],
-        message: `Break-glass is for people whom the configuration knows: add the identity with ${who} to somebody in people`,
-      });
-}
-
-function withScopes(
-  targets: ReadonlyMap<string, Omit<ConfiguredTarget, 'scopes'>>,
-  grants: Json | undefined,
-): ReadonlyMap<string, ConfiguredTarget> {
-  const credentials = Object.values((grants ?? {}) as Members).flatMap((grant) =>
-    Object.values(credentialsOf(grant)),
-  );
-  return new Map(
-    [...targets].map(([name, target]) => {
-      const scopes = credentials.filter((credential) => credential.target === name).map(({ scope }) => scope);
-      return [name, { ...target, scopes }];
-    }),
-  );
 }

@@ -25,7 +25,7 @@ export interface Expanded {
   readonly shown: Json;
 }
 
-type Members = { readonly [key: string]: Json };
+export type Members = { readonly [key: string]: Json };
 
 /**
  * Reads the files and variables that settings refer to. Wherever the schema knows a string `x`, `x_file: path` or
