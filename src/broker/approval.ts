@@ -60,11 +60,11 @@ export async function approvalGate(
   decision: Decision,
   taskId: string,
 ): Promise<Result<Approved, Refusal>> {
-  const rule = broker.grants.get(decision.grant)?.approval;
+  const rule = broker.grants.get(decision.grant)?.approval ?? null;
   const now = broker.runtime.now();
-  const fault = startFault(ask.notBefore, rule !== null && rule !== undefined, now);
+  const fault = startFault(ask.notBefore, rule !== null, now);
   if (fault !== null) return err({ reason: 'invalid-request', detail: fault });
-  if (!rule)
+  if (rule === null)
     return ask.request === undefined
       ? ok({ decision, uses: {}, events: [] })
       : denied('this grant asks for none: open without a request');

@@ -27,19 +27,11 @@ export function admit(
     if (live === undefined)
       return err({ reason: 'not-allowed', detail: `target: there is no target "${name}"` });
     const refusal = live.minting.refusal(now);
-    if (refusal?.why === 'open') {
-      return err({
-        reason: 'target-unavailable',
-        detail: `"${name}" fails`,
-        retryAfterMs: refusal.retryAfterMs,
-      });
-    }
-    if (refusal?.why === 'full') {
-      return err({
-        reason: 'overloaded',
-        detail: `"${name}" has no room`,
-        retryAfterMs: refusal.retryAfterMs,
-      });
+    if (refusal !== null) {
+      const { why, retryAfterMs } = refusal;
+      return why === 'open'
+        ? err({ reason: 'target-unavailable', detail: `"${name}" fails`, retryAfterMs })
+        : err({ reason: 'overloaded', detail: `"${name}" has no room`, retryAfterMs });
     }
     targets.set(name, live);
   }
