@@ -25,7 +25,7 @@ import { evidenceOf } from './intend.ts';
 import { keptOut } from './kept-out.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import { personOf, viewOf } from './request-view.ts';
-import type { Caller, OpenTask } from './verbs.ts';
+import type { OpenTask, PrincipalCaller } from './verbs.ts';
 
 /** What an opening may go on with: the decision, no wider than its approvers allow, and what its commit uses up. */
 export interface Approved {
@@ -34,11 +34,9 @@ export interface Approved {
   readonly events: readonly NewEvent[];
 }
 
-type Principal = Caller & { readonly kind: 'principal' };
-
 /** One opening that asks for approval. */
 interface Opening {
-  readonly caller: Principal;
+  readonly caller: PrincipalCaller;
   readonly decision: Decision;
   readonly court: Court;
   readonly asked: RequestAsk;
@@ -55,7 +53,7 @@ interface Opening {
  */
 export async function approvalGate(
   broker: Broker,
-  caller: Principal,
+  caller: PrincipalCaller,
   ask: OpenTask,
   decision: Decision,
   taskId: string,

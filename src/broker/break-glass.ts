@@ -12,9 +12,7 @@ import { aboutReview, aboutTask } from './about.ts';
 import { actorOf, type Broker } from './broker.ts';
 import type { Refusal } from './refusal.ts';
 import { personOf } from './request-view.ts';
-import type { Caller, OpenTask } from './verbs.ts';
-
-type Principal = Caller & { readonly kind: 'principal' };
+import type { OpenTask, PrincipalCaller } from './verbs.ts';
 
 /** Overdue reviews that one look reads. Where there are more, nobody can be told apart, and so nobody gets in. */
 const MAX_OVERDUE = 1_000;
@@ -25,7 +23,7 @@ const MAX_OVERDUE = 1_000;
  */
 export async function breakGlassGate(
   broker: Broker,
-  caller: Principal,
+  caller: PrincipalCaller,
   ask: OpenTask,
   now: number,
 ): Promise<Result<BreakGlassRule | null, Refusal>> {
@@ -58,7 +56,7 @@ export async function breakGlassGate(
 /** What the commit of an opening says of the use, and the review that begins with it. */
 export function useOf(
   broker: Broker,
-  caller: Principal,
+  caller: PrincipalCaller,
   task: TaskRow,
   decision: Decision,
   rule: BreakGlassRule | null,

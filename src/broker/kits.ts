@@ -13,7 +13,7 @@ import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import type { Caller } from './verbs.ts';
+import type { Caller, PrincipalCaller } from './verbs.ts';
 
 type Answer<T> = Promise<Result<T, Refusal>>;
 
@@ -154,7 +154,7 @@ function entryToAdd(
   kit: KitRow,
   log: string,
   { index, digest, event }: Entry,
-  caller: Caller & { readonly kind: 'principal' },
+  caller: PrincipalCaller,
 ): KitEntry {
   const told: NewEvent = {
     kind: 'offline.replayed',

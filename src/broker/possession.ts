@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../result.ts';
 import type { Broker } from './broker.ts';
 import { checkProof } from './dpop.ts';
 import type { Refusal } from './refusal.ts';
-import type { Caller, Presented } from './verbs.ts';
+import type { Presented, PrincipalCaller } from './verbs.ts';
 
 /** What the sender of a request has proven to hold, beside his token. */
 export interface Possession {
@@ -70,10 +70,7 @@ function badProof(detail: string, nonce: string | null = null) {
  * The keys that the token of a task is bound to: that of its opener's proof, and that which his evidence came with. A
  * certificate that is merely there binds nothing: it may be that of a proxy.
  */
-export function confirmationOf({
-  principal,
-  possession,
-}: Caller & { readonly kind: 'principal' }): Confirmation | null {
+export function confirmationOf({ principal, possession }: PrincipalCaller): Confirmation | null {
   const jkt = possession?.jkt;
   const held = { ...principal.proof.boundTo, ...(jkt ? { jkt } : {}) };
   return Object.keys(held).length === 0 ? null : held;

@@ -2,7 +2,7 @@ import { humansBehind, isIdentity } from '../approvals/person.ts';
 import { courtFor, lapse, mayApprove, standing, tally } from '../approvals/request.ts';
 import type { Person, RequestRow } from '../store/rows.ts';
 import type { Broker } from './broker.ts';
-import type { Caller, RequestView } from './verbs.ts';
+import type { PrincipalCaller, RequestView } from './verbs.ts';
 
 /** A request as people are shown it: from the broker's own knowledge alone. */
 export function viewOf(broker: Broker, request: RequestRow): RequestView {
@@ -24,11 +24,7 @@ export function viewOf(broker: Broker, request: RequestRow): RequestView {
 }
 
 /** Whether somebody may see a request: whoever asked, may approve it, or reads everything. */
-export function maySee(
-  broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
-  request: RequestRow,
-): boolean {
+export function maySee(broker: Broker, caller: PrincipalCaller, request: RequestRow): boolean {
   const rule = broker.grants.get(request.grant)?.approval;
   const by = personOf(caller);
   return (
@@ -40,7 +36,7 @@ export function maySee(
 }
 
 /** Who asks or approves, with whoever acts for him: all of them are barred from approving what he asks. */
-export function personOf({ principal }: Caller & { readonly kind: 'principal' }): Person {
+export function personOf({ principal }: PrincipalCaller): Person {
   const { issuer, subject, claims, actors = [] } = principal;
   const party = (one: Person): Person => ({ issuer: one.issuer, subject: one.subject, claims: one.claims });
   return actors.length === 0

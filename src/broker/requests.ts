@@ -15,12 +15,10 @@ import { BLOCKED, type Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { maySee, personOf, viewOf } from './request-view.ts';
 import { changedMeanwhile } from './task.ts';
-import type { ApproveAsk, Caller, RequestView } from './verbs.ts';
+import type { ApproveAsk, Caller, PrincipalCaller, RequestView } from './verbs.ts';
 
 /** Requests that one answer shows. */
 const MAX_SHOWN = 500;
-
-type Human = Caller & { readonly kind: 'principal' };
 
 /** Requests that wait or were approved, as far as the caller may see them. */
 export async function listRequests(
@@ -47,7 +45,7 @@ export async function readRequest(
 }
 
 /** What others ask for is shown to approvers, operators and auditors, and the log says to whom, before it is. */
-async function disclose(broker: Broker, caller: Human, what: string, filter: Json): Promise<void> {
+async function disclose(broker: Broker, caller: PrincipalCaller, what: string, filter: Json): Promise<void> {
   await broker.committer.commit({
     events: [{ kind: 'disclosed', actor: actorOf(caller), about: {}, data: { what, filter } }],
   });
@@ -117,7 +115,7 @@ async function change(
   caller: Caller,
   id: string,
   what: string,
-  decide: (request: RequestRow, human: Human) => Result<Change, string>,
+  decide: (request: RequestRow, human: PrincipalCaller) => Result<Change, string>,
 ): Promise<Result<RequestView, Refusal>> {
   const seen = await see(broker, caller, id, what);
   if (!seen.ok) return seen;
@@ -146,7 +144,7 @@ async function see(
   caller: Caller,
   id: string,
   what: string,
-): Promise<Result<{ readonly request: RequestRow; readonly human: Human }, Refusal>> {
+): Promise<Result<{ readonly request: RequestRow; readonly human: PrincipalCaller }, Refusal>> {
   const request = await readRequestRow(broker.database, id);
   if (caller.kind !== 'principal' || request === null || !maySee(broker, caller, request))
     return noSuch(broker, caller, what);
@@ -164,7 +162,7 @@ function noSuch(broker: Broker, caller: Caller, what: string) {
 async function commitRequest(
   broker: Broker,
   changed: RequestRow,
-  caller: Human,
+  caller: PrincipalCaller,
   event: NewEvent,
 ): Promise<RequestRow | null> {
   const result = await broker.committer.commit({

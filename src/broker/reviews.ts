@@ -15,12 +15,10 @@ import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { personOf } from './request-view.ts';
 import { changedMeanwhile } from './task.ts';
-import type { Caller } from './verbs.ts';
+import type { Caller, PrincipalCaller } from './verbs.ts';
 
 /** Reviews that one answer shows. */
 const MAX_SHOWN = 500;
-
-type Principal = Caller & { readonly kind: 'principal' };
 
 /** Reviews that nobody has closed, as far as the caller may see them. */
 export async function listReviews(
@@ -84,13 +82,13 @@ export async function closeReview(
   return ok(committed(closed.value));
 }
 
-function reviewingOf(broker: Broker, caller: Principal, review: ReviewRow): Reviewing {
+function reviewingOf(broker: Broker, caller: PrincipalCaller, review: ReviewRow): Reviewing {
   const by = broker.grants.get(review.grant)?.breakGlass?.review.by ?? null;
   return { people: broker.people, by, isOperator: caller.roles.has('operator') };
 }
 
 /** Whoever it is about, those who close it, and those who read everything. */
-function maySee(broker: Broker, caller: Principal, review: ReviewRow): boolean {
+function maySee(broker: Broker, caller: PrincipalCaller, review: ReviewRow): boolean {
   const who = personOf(caller);
   return (
     caller.roles.has('operator') ||

@@ -21,7 +21,7 @@ import { attestAny, evidenceHash } from './identify.ts';
 import { boundBy } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import type { Caller } from './verbs.ts';
+import type { PrincipalCaller } from './verbs.ts';
 
 /** What every token of a session begins with, so that one that leaked can be told. */
 const TOKEN = /^hps_[A-Za-z0-9_-]{43}$/;
@@ -43,7 +43,7 @@ export interface SessionSettings {
 /** Somebody who signed in, as the verbs know callers: his roles are those that the configuration gives him now. */
 export interface PersonSession {
   readonly id: string;
-  readonly caller: Caller & { readonly kind: 'principal' };
+  readonly caller: PrincipalCaller;
   readonly expiresAt: number;
 }
 

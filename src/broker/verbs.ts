@@ -20,15 +20,16 @@ import type { Refusal } from './refusal.ts';
 import type { TrailBearer } from './trail.ts';
 
 /** Who calls: a proven identity with its roles, or the holder of a task's token, with the task as it was when he showed it. */
-export type Caller =
-  | {
-      readonly kind: 'principal';
-      readonly principal: Principal;
-      readonly roles: ReadonlySet<Role>;
-      /** What he has proven to hold; absent: nothing. What he opens is bound to it. */
-      readonly possession?: Possession;
-    }
-  | ({ readonly kind: 'task' } & TaskAndLeases);
+export type Caller = PrincipalCaller | ({ readonly kind: 'task' } & TaskAndLeases);
+
+/** Somebody who has proven who he is. */
+export interface PrincipalCaller {
+  readonly kind: 'principal';
+  readonly principal: Principal;
+  readonly roles: ReadonlySet<Role>;
+  /** What he has proven to hold; absent: nothing. What he opens is bound to it. */
+  readonly possession?: Possession;
+}
 
 /** `operator` ends and explains, `auditor` reads, `orchestrator` cuts task grants. */
 export type Role = 'operator' | 'auditor' | 'orchestrator';

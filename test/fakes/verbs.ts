@@ -23,6 +23,7 @@ import type {
   TaskGrantRow,
   TaskRow,
 } from '../../src/store/rows.ts';
+import { leaseRow, taskRow } from '../support/rows.ts';
 
 export interface FakeOptions {
   readonly runtime: Runtime;
@@ -471,12 +472,8 @@ export class FakeVerbs implements Verbs {
   }
 
   private newTask(caller: Caller, ask: OpenTask): TaskRow {
-    const now = this.options.runtime.now();
     const principal = caller.kind === 'principal' ? caller.principal : caller.task.principal;
-    const task: TaskRow = {
-      id: newId(this.options.runtime),
-      version: 1,
-      state: 'open',
+    const task = taskRow(this.options.runtime, {
       grant: ask.grant,
       grantVersion: sha256(ask.grant),
       taskGrantId: ask.taskGrant,
@@ -487,21 +484,13 @@ export class FakeVerbs implements Verbs {
       subject: principal.subject,
       principal,
       tokenHash: '',
-      sealedToken: null,
       publicKey: ask.publicKey,
       idempotencyKey: ask.idempotencyKey,
       requestDigest: digestJson(ask.parameters),
-      openedAt: now,
-      expiresAt: now + 3_600_000,
       heartbeatSeconds: this.options.heartbeatSeconds ?? null,
-      heartbeatDueAt: null,
-      endedAt: null,
-      endReason: null,
-      exitStatus: null,
-      cnf: null,
       ticket: ask.ticket ?? null,
       practice: ask.practice ?? false,
-    };
+    });
     this.tasks.set(task.id, task);
     return task;
   }
@@ -513,37 +502,17 @@ export class FakeVerbs implements Verbs {
   private async issueOne(task: TaskRow, name: string): Promise<IssuedCredential> {
     const { runtime, seal } = this.options;
     const now = runtime.now();
-    const id = newId(runtime);
-    const lease: LeaseRow = {
-      id,
-      taskId: task.id,
+    const lease = leaseRow(runtime, task, {
       version: 2,
       state: 'active',
       credential: name,
-      grant: task.grant,
       target: name,
       provider: 'postgres',
-      name: `hp_test_${id}`,
-      issuer: task.principal.issuer,
-      subject: task.principal.subject,
       scope: { roles: ['reader'] },
-      counted: false,
-      createdAt: now,
       issuedAt: now,
-      expiresAt: now + 900_000,
-      capAt: now + 3_600_000,
       dueAt: now + 900_000,
-      handle: null,
-      sealed: null,
-      endReason: null,
-      endingSince: null,
-      attempts: 0,
-      lastError: null,
-      endedAt: null,
-      outcome: null,
-      evidence: null,
-      use: null,
-    };
+    });
+    const { id } = lease;
     this.leases.set(id, lease);
     const secret = this.options.secretOf?.(name, id) ?? postgresSecret(name, id, runtime);
     if (!seal || task.publicKey === null) return { name, lease, secret, sealed: null };

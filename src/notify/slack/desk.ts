@@ -1,7 +1,7 @@
 import type { Broker } from '../../broker/broker.ts';
 import type { Refusal } from '../../broker/refusal.ts';
 import { refuse } from '../../broker/refuse.ts';
-import type { Caller, RequestView, Verbs } from '../../broker/verbs.ts';
+import type { PrincipalCaller, RequestView, Verbs } from '../../broker/verbs.ts';
 import { type Json, sha256 } from '../../json.ts';
 import type { Result } from '../../result.ts';
 import { newId, withDeadline } from '../../runtime.ts';
@@ -35,8 +35,6 @@ export interface SlackDesk {
 
 /** Slack waits three seconds for our answer; what it is told besides must not use them up. */
 const TELL_MS = 1_500;
-
-type Human = Caller & { readonly kind: 'principal' };
 
 /**
  * A click becomes the verb that its button names, by the principal whom the configuration says the user is, for exactly
@@ -104,7 +102,7 @@ export function createSlackDesk(
 
 function decide(
   verbs: Pick<Verbs, 'approveRequest' | 'denyRequest'>,
-  caller: Human,
+  caller: PrincipalCaller,
   click: Interaction,
   { action, request, digest }: NonNullable<Interaction['decision']>,
 ): Promise<Result<RequestView, Refusal>> {
@@ -114,7 +112,11 @@ function decide(
 }
 
 /** Somebody who decides by a click. It gives him no role: he can do nothing but decide. */
-function callerOf({ issuer, subject, claims }: SlackUser, evidenceHash: string, expiresAt: number): Human {
+function callerOf(
+  { issuer, subject, claims }: SlackUser,
+  evidenceHash: string,
+  expiresAt: number,
+): PrincipalCaller {
   const proof = { method: 'slack', evidenceHash, expiresAt };
   const principal = { issuer, subject, claims: { sub: subject, ...claims }, proof };
   return { kind: 'principal', principal, roles: new Set() };
