@@ -5,7 +5,7 @@ import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { openTestLog, silent, storedLog } from '../support/log.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
-import { embeddedStore, postgresStore, type StoreUnderTest } from '../support/stores.ts';
+import { embeddedStore, ownPostgresStore, type StoreUnderTest } from '../support/stores.ts';
 
 /** Commits under way at once. */
 const CONCURRENCY = 512;
@@ -20,7 +20,7 @@ interface Figure {
  * and without it, sequenced, and verified. On Postgres where it can be had, else on the embedded store.
  */
 export async function measureEvidence(events: number): Promise<Record<string, unknown>[]> {
-  const postgres = await postgresStore();
+  const postgres = await ownPostgresStore();
   const store = postgres.ok ? postgres.store : await embeddedStore();
   const alone = await measured(store, (database) => measureAlone(database, events));
   const busy = await measured(store, (database) => measureBusy(database, events));

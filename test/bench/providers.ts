@@ -12,14 +12,15 @@ import { ACCOUNT, scopeOf as googleScope, startGoogleWorld } from '../providers/
 import { startWebhookWorld } from '../providers/http/world.ts';
 import { BROKER_POLICY, scopeOf, settingsFor, startVaultWorld } from '../providers/vault/world.ts';
 import { asking, createTestBroker, value, WORKLOAD } from '../support/broker.ts';
-import { anyStore } from '../support/stores.ts';
+import { embeddedStore, ownPostgresStore } from '../support/stores.ts';
 
 /**
  * `npm run bench:providers`: a lease from its opening to its end, beside the same calls with the vendor's bare client
  * against the same fake in the same run. What is between them is the broker: checks, commits, events.
  */
 const ROUNDS = Number(process.env.ROUNDS ?? 200);
-const store = await anyStore();
+const postgres = await ownPostgresStore();
+const store = postgres.ok ? postgres.store : await embeddedStore();
 const rows: Record<string, Record<string, string>> = {};
 
 interface Subject {

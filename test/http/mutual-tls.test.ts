@@ -12,7 +12,7 @@ import { fakeProvider } from '../fakes/provider.ts';
 import { authority, type Issued, issue } from '../support/authority.ts';
 import { createTestBroker } from '../support/broker.ts';
 import { createCertificate } from '../support/certificates.ts';
-import { embeddedStore } from '../support/stores.ts';
+import { anyStore } from '../support/stores.ts';
 
 const GRANT = {
   who: [{ issuer: 'ci', claims: { sub: 'etl.acme.example' } }],
@@ -32,7 +32,8 @@ async function openBroker() {
   });
   const resolved = attestorKind.resolve(written, { ca_file: root.pem });
   if (!resolved.ok) throw new Error(JSON.stringify(resolved.error));
-  const database = await (await embeddedStore()).open();
+  const store = await anyStore();
+  const database = await store.open();
   const { verbs, broker } = await createTestBroker({
     database,
     runtime: systemRuntime,
@@ -61,6 +62,7 @@ async function openBroker() {
   onTestFinished(async () => {
     await server.stop(0);
     await database.close();
+    await store.stop();
   });
   const call = (
     method: string,

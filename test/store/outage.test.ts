@@ -5,9 +5,9 @@ import { migrate } from '../../src/store/migrate.ts';
 import { asking, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
 import { until } from '../support/runtime.ts';
 import { createStage } from '../support/stage.ts';
-import { MIGRATIONS, postgresStore } from '../support/stores.ts';
+import { MIGRATIONS, ownPostgresStore } from '../support/stores.ts';
 
-const postgres = await postgresStore();
+const postgres = await ownPostgresStore();
 afterAll(async () => {
   if (postgres.ok) await postgres.store.stop();
 });

@@ -9,10 +9,10 @@ import type { LeaseRow } from '../../src/store/rows.ts';
 import { readTaskAndLeases } from '../../src/store/tasks.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime } from '../support/runtime.ts';
-import { postgresStore } from '../support/stores.ts';
+import { ownPostgresStore } from '../support/stores.ts';
 
-const postgres = await postgresStore();
-afterAll(() => (postgres.ok ? postgres.server.stop() : undefined));
+const postgres = await ownPostgresStore();
+afterAll(() => (postgres.ok ? postgres.store.stop() : undefined));
 
 /** What stands in the tables before anything is measured, and how much of it one statement may look at. */
 const STANDING = 3_000;

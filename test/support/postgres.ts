@@ -246,8 +246,8 @@ function once(child: ChildProcess): Promise<Error | null> {
   });
 }
 
-/** A process that ends the server and removes its files as soon as we are gone, however we went. */
-interface Keeper {
+/** A process that ends a server and removes its files as soon as we are gone, however we went. */
+export interface Keeper {
   /** Which process to end; 0: none. */
   watch(pid: number): void;
   /** Removes the files and waits for that. */
@@ -266,7 +266,7 @@ fi
 rm -rf "$1"
 `;
 
-function startKeeper(base: string, owner: Owner | undefined): Keeper {
+export function startKeeper(base: string, owner?: Owner): Keeper {
   const child = spawn('/bin/sh', ['-c', KEEPER, 'keeper', base], {
     detached: true,
     cwd: '/',

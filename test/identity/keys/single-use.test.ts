@@ -1,15 +1,16 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { fakeProvider } from '../../fakes/provider.ts';
 import { asking, createTestBroker, value } from '../../support/broker.ts';
-import { embeddedStore } from '../../support/stores.ts';
+import { anyStore } from '../../support/stores.ts';
 import { openKeysWorld } from './world.ts';
 
 test('openTask: of one assertion that is used ten times at once, one use counts (14)', async () => {
   const { runtime, signer, attestor, sign } = await openKeysWorld();
-  const store = await embeddedStore();
+  const store = await anyStore();
   const database = await store.open();
   onTestFinished(async () => {
     await database.close();
+    await store.stop();
     await signer.close();
   });
   const world = fakeProvider({ now: runtime.now });
