@@ -3,8 +3,10 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // A process for each file: tests kill processes, open servers and run WebAssembly databases.
+    // Processes, since tests kill processes, open servers and run WebAssembly databases. A process takes file after file:
+    // loading our sources anew for each would take as long as the tests.
     pool: 'forks',
+    isolate: false,
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { fromContainerMetadata, fromHttp } from '@aws-sdk/credential-providers';
 import { Compute, GoogleAuth } from 'google-auth-library';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { deliveryWorld, has } from './support/delivery.ts';
 
 let world: Awaited<ReturnType<typeof deliveryWorld>>;
@@ -66,8 +66,9 @@ describe('agent: programs that are not ours, as they are', () => {
   });
 
   it('the AWS SDK for JavaScript: fromContainerMetadata', async () => {
-    process.env.AWS_CONTAINER_CREDENTIALS_FULL_URI = agent.variables.AWS_CONTAINER_CREDENTIALS_FULL_URI;
-    process.env.AWS_CONTAINER_AUTHORIZATION_TOKEN = token;
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', agent.variables.AWS_CONTAINER_CREDENTIALS_FULL_URI);
+    vi.stubEnv('AWS_CONTAINER_AUTHORIZATION_TOKEN', token);
     expect(await fromContainerMetadata()()).toMatchObject({ accessKeyId: keyId() });
   });
 
@@ -80,7 +81,8 @@ describe('agent: programs that are not ours, as they are', () => {
   });
 
   it("Google's library, by the metadata server", async () => {
-    process.env.GCE_METADATA_HOST = agent.variables.GCE_METADATA_HOST;
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.stubEnv('GCE_METADATA_HOST', agent.variables.GCE_METADATA_HOST);
     const { token: access } = await new Compute().getAccessToken();
     expect(access).toMatch(/^ya29\./);
     const where = `http://${agent.variables.GCE_METADATA_HOST}/computeMetadata/v1/project/project-id`;
@@ -150,7 +152,7 @@ describe('agent: who may ask', () => {
     if (process.getuid?.() !== 0) return ctx.skip('needs root, to be another user');
     const script = `const http = require('node:http');
       process.setgid(65534); process.setuid(65534);
-      http.get(process.argv[1], { headers: { 'Metadata-Flavor': 'Google' } }, (a) => console.log(a.statusCode));`;
+      http.get(process.argv[1], { headers: { 'Metadata-Flavor': 'Google' } }, (a) => { console.log(a.statusCode); a.destroy(); });`;
     const { out } = await world.start(process.execPath, ['-e', script, gce()]).ended;
     expect(out.trim()).toBe('403');
   });
