@@ -13,6 +13,7 @@ import { startBroker } from '../../src/serve.ts';
 import { startWarehouse } from '../providers/postgres/world.ts';
 import { startIssuer } from '../support/issuer.ts';
 import { freePort } from '../support/ports.ts';
+import { layEmbeddedStore } from '../support/stores.ts';
 import { bundleHallpass } from './support/bundle.ts';
 import { program } from './support/programs.ts';
 
@@ -37,6 +38,7 @@ async function brokerOf(folder: string, written: Written, runtime: Runtime = sys
     providers: providerKinds,
   });
   if (!config.ok) throw new Error(JSON.stringify(config.error, null, 2));
+  await layEmbeddedStore(join(folder, 'state'));
   const broker = await startBroker(config.value, runtime, pino({ level: 'silent' }), '0.0.0');
   onTestFinished(() => broker.stop());
   return broker;
@@ -93,12 +95,14 @@ test('air-gapped: asking, two approvals, opening, completing and killing run on 
   const url = `http://127.0.0.1:${port}`;
   const { newKey, as } = await people(folder, url);
   const written: Written = parse(SAMPLE.replaceAll('https://hallpass.plant.example', url));
-  for (const [name, entry] of Object.entries<Written>(written.issuers)) {
-    const made = await newKey(name);
-    // What is printed is what the page shows, and the key.
-    expect({ ...made, jwks: { keys: [] } }).toEqual(entry);
-    entry.jwks = made.jwks;
-  }
+  await Promise.all(
+    Object.entries<Written>(written.issuers).map(async ([name, entry]) => {
+      const made = await newKey(name);
+      // What is printed is what the page shows, and the key.
+      expect({ ...made, jwks: { keys: [] } }).toEqual(entry);
+      entry.jwks = made.jwks;
+    }),
+  );
   Object.assign(written.broker, { listen: `127.0.0.1:${port}` });
   const { provider, ...settings } = { provider: 'postgres', ...warehouse.settings('least') } as Written;
   writeFileSync(join(folder, 'historian-password'), settings.password, { mode: 0o600 });

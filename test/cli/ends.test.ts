@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BrokerProcess } from '../demo/broker-process.ts';
 import { BATCH_JOB, buildWorld, type World } from '../demo/world.ts';
+import { layEmbeddedStore } from '../support/stores.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { type Bundle, bundleHallpass } from './support/bundle.ts';
 
@@ -38,6 +39,7 @@ const children: ChildProcess[] = [];
 
 beforeAll(async () => {
   [world, bundle] = await Promise.all([buildWorld(), bundleHallpass()]);
+  await layEmbeddedStore(join(world.folder, 'state'));
   broker = await world.startBroker();
 });
 afterAll(async () => {

@@ -19,15 +19,16 @@ import { attestorKinds, providerKinds } from '../../src/kinds.ts';
 import { replayCommand } from '../../src/offline-replay.ts';
 import { checkCommand, finishCommand, openCommand } from '../../src/offline-run.ts';
 import { sealCommand } from '../../src/offline-seal.ts';
-import { systemRuntime } from '../../src/runtime.ts';
+import { type Runtime, systemRuntime } from '../../src/runtime.ts';
 import { type RunningBroker, startBroker } from '../../src/serve.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
 import { fakeIo } from '../cli/support/io.ts';
 import { program } from '../cli/support/programs.ts';
-import { MAIN, TSX } from '../demo/broker-process.ts';
 import { BATCH_JOB, buildWorld, OPERATOR, type World } from '../demo/world.ts';
+import { bundleExecutable } from '../faults/executable.ts';
 import { freePort } from '../support/ports.ts';
+import { layEmbeddedStore } from '../support/stores.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 // A kit holds a broker with its store, and starts it at each opening.
@@ -36,6 +37,7 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 const HOLDERS = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gus', 'hal'];
 const PURPOSE = 'the broker is gone and orders are stuck';
 let world: World;
+let executable: string;
 let network: TcpProxy;
 let broker: RunningBroker;
 const logged: string[] = [];
@@ -43,6 +45,8 @@ let kits = 0;
 
 beforeAll(async () => {
   world = await buildWorld();
+  await layEmbeddedStore(join(world.folder, 'state'));
+  executable = await bundleExecutable(join(world.folder, 'package'));
   const port = await freePort();
   network = await startTcpProxy({ host: '127.0.0.1', port });
   const text = readFileSync(world.configuration, 'utf8')
@@ -68,8 +72,12 @@ afterAll(async () => {
 });
 
 /** A terminal at which somebody types these codes, and that counts how often it asked. */
-function terminal(codes: readonly string[] = [], env: Record<string, string> = {}, shiftMs = 0) {
-  const made = fakeIo(env, { now: () => Date.now() + shiftMs });
+function terminal(
+  codes: readonly string[] = [],
+  env: Record<string, string> = {},
+  runtime: Partial<Runtime> = {},
+) {
+  const made = fakeIo(env, runtime);
   const asked = { times: 0 };
   const secrets = async (prompts: readonly string[]) => {
     asked.times++;
@@ -106,6 +114,12 @@ async function seal(over: Partial<SealOptions> = {}) {
 
 type Kit = Awaited<ReturnType<typeof seal>>;
 
+/** With a store where it will look for one: to make one takes it seconds, which the first test spends for all. */
+async function laid(kit: Kit): Promise<Kit> {
+  await layEmbeddedStore(join(kit.state, 'store'));
+  return kit;
+}
+
 interface Opening {
   readonly codes: readonly string[];
   readonly file?: string;
@@ -120,7 +134,17 @@ async function open(
   end = 'exit 7',
 ) {
   const report = join(kit.folder, `report-${Math.random()}`);
-  const { io, written, asked } = terminal(codes, {}, shiftMs);
+  // Until it asks for codes it looks for the broker, and has more patience with one that does not answer than we have.
+  const looks = () => asked.times === 0;
+  const { io, written, asked } = terminal(
+    codes,
+    {},
+    {
+      now: () => Date.now() + shiftMs,
+      sleep: (ms, signal) => systemRuntime.sleep(looks() ? ms / 50 : ms, signal),
+      after: (ms, then) => systemRuntime.after(looks() ? ms / 4 : ms, then),
+    },
+  );
   const command = ['/bin/sh', '-c', `echo "$PGUSER" > ${report}; ${end}`];
   const options = { grant: 'nightly-report', task, purpose: PURPOSE };
   const status = await openCommand(io, options, file, command, '0.0.0').catch(
@@ -248,7 +272,7 @@ async function sealOptions(kit: Kit): Promise<SealOptions> {
 }
 
 test('kit check: tries codes and targets, and uses no code up', async () => {
-  const kit = await seal();
+  const kit = await laid(await seal());
   const { io, written } = terminal(kit.codes);
   expect(await checkCommand(io, kit.file, true), written.out).toBe(0);
   expect(written.out).toContain('warehouse');
@@ -257,12 +281,13 @@ test('kit check: tries codes and targets, and uses no code up', async () => {
 });
 
 test('kit: a code that opens on two machines is found when both have been replayed', async () => {
-  const kit = await seal();
+  const kit = await laid(await seal());
   network.set({ kind: 'down' });
   const [a = '', b = '', c = ''] = kit.codes;
   expect(await open(kit, { codes: [a, b] })).toMatchObject({ status: 7 });
   // Another machine: it has the kit, and none of the state.
   renameSync(kit.state, `${kit.state}-elsewhere`);
+  await laid(kit);
   network.set({ kind: 'blackhole' });
   expect(await open(kit, { codes: [a, c] })).toMatchObject({ status: 7 });
   expect((await replay(kit)).answer).toMatchObject({ codes_reused: [] });
@@ -278,7 +303,7 @@ test('kit: a code that opens on two machines is found when both have been replay
 });
 
 test('kit replay: a log that was altered is refused, and the first bad entry is named', async () => {
-  const kit = await seal();
+  const kit = await laid(await seal());
   network.set({ kind: 'down' });
   expect(await open(kit, { codes: kit.codes })).toMatchObject({ status: 7 });
   const index = await storeOf(kit, async (database) => {
@@ -296,7 +321,7 @@ test('kit replay: a log that was altered is refused, and the first bad entry is 
 
 /** `hallpass` as a process of its own, with codes on its standard input. */
 function start(kit: Kit, codes: readonly string[], script: string) {
-  const hallpass = program(process.execPath, ['--import', TSX, MAIN], {
+  const hallpass = program(process.execPath, [executable], {
     PATH: `${process.env.PATH}`,
     HOME: kit.folder,
   });
@@ -319,7 +344,7 @@ test('kit: of two openings at once with the same codes one runs its command', as
 });
 
 test('kit finish: ends what a killed opening left, with nothing in any command line, and then all is replayed', async () => {
-  const kit = await seal();
+  const kit = await laid(await seal());
   network.set({ kind: 'down' });
   const [report, codes] = [join(kit.folder, 'report'), kit.codes.slice(0, 2)];
   const running = start(kit, codes, `echo $$ > ${report}.new; mv ${report}.new ${report}; exec sleep 600`);

@@ -46,7 +46,7 @@ beforeAll(async () => {
     platform: 'node',
     logLevel: 'error',
   });
-  border = fakeBorder({ seal, heartbeatSeconds: 30 });
+  border = fakeBorder({ seal, heartbeatSeconds: 6 });
   broker = await startServer({
     app: border.app,
     listen: { host: '127.0.0.1', port: 0 },

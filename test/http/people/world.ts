@@ -18,6 +18,7 @@ import {
 } from '../../support/identity-provider.ts';
 import { startIssuer, type TestIssuer } from '../../support/issuer.ts';
 import { freePort } from '../../support/ports.ts';
+import { layEmbeddedStore } from '../../support/stores.ts';
 import { createUserAgent, type UserAgent } from '../../support/user-agent.ts';
 
 /** Of the people here Ada and Grace approve, Linus operates and asks, Mallory may sign in and no more. */
@@ -69,6 +70,7 @@ export async function createPeopleWorld({
   const url = `http://127.0.0.1:${await freePort()}`;
   const ci = await startIssuer({ now: runtime.now });
   const provider = await startIdentityProvider([`${url}/sign-in/callback`], PERSONS);
+  if (databaseUrl === null) await layEmbeddedStore(join(folder, 'state'));
   const logged: string[] = [];
   const brokers: RunningBroker[] = [];
   const memory = fakeProvider(runtime).provider as unknown as ProviderKind;
