@@ -16,6 +16,7 @@ import { type FakeSlack, startFakeSlack } from '../fakes/slack.ts';
 import { startIssuer, type TestIssuer } from '../support/issuer.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { until } from '../support/runtime.ts';
+import { layEmbeddedStore } from '../support/stores.ts';
 
 /** A whole broker, from its file on: what happens in it is told, and what is told to it happens. */
 
@@ -92,6 +93,7 @@ signals:
     - { name: siem, url: "${siem.url}", audience: https://siem.example }
 `,
   );
+  await layEmbeddedStore(join(folder, 'state'));
   broker = await start();
 });
 afterAll(async () => {
