@@ -62,6 +62,9 @@ export const defaultLimits: BrokerLimits = {
 /** Units in one group of the group commit: bounds the statement and what one failure touches. */
 export const COMMIT_GROUP_UNITS = 128;
 
+/** Groups that are being written at once: while the store makes one durable, it works on the next. */
+export const COMMIT_WRITERS = 2;
+
 /** Units that wait for the group commit; past that the broker sheds before intent. */
 export const COMMIT_QUEUE_UNITS = 4_096;
 

@@ -7,6 +7,7 @@ import {
   COMMIT_GROUP_UNITS,
   COMMIT_QUEUE_FINISHING_UNITS,
   COMMIT_QUEUE_UNITS,
+  COMMIT_WRITERS,
 } from '../limits.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId, type Runtime } from '../runtime.ts';
@@ -62,7 +63,8 @@ export type Conflict = 'version' | 'replayed' | 'repeated' | 'limit' | 'blocked'
 
 export interface Committer {
   /**
-   * Makes a unit durable. Resolves when its group is committed, in the order of the calls within this process.
+   * Makes a unit durable. Resolves when its group is committed. Units that touch the same row are written in the order
+   * of the calls within this process; of others a later one may be durable first.
    * Throws `overloaded` when too many wait and `not-ready` when this process's clock is wrong (nothing was written), `store-unavailable` when the database does not
    * answer (it may have been written: whoever looks next sees), and the database's own error when it cannot take
    * this unit; its neighbours are then written without it. What changes rows still finds room when there is none
@@ -84,7 +86,7 @@ interface Waiting {
 const COLLISIONS: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
 
 /**
- * The group commit: units that arrive while a group is being written form the next, and a group is one statement.
+ * The group commit: units that arrive while groups are being written form the next, and a group is one statement.
  * So there is one place for durability, and the more load, the fewer flushes for each unit.
  */
 export function createCommitter(
@@ -93,7 +95,10 @@ export function createCommitter(
   clockFault: () => Promise<string | null> = async () => null,
 ): Committer {
   let queue: Waiting[] = [];
+  let writers = 0;
   let writing = 0;
+  /** What the groups that are being written touch. */
+  const touched = new Set<string>();
 
   function commit(unit: Unit): Promise<Result<void, Conflict>> {
     if (queue.length >= (finishes(unit) ? COMMIT_QUEUE_FINISHING_UNITS : COMMIT_QUEUE_UNITS)) {
@@ -103,23 +108,29 @@ export function createCommitter(
     }
     return new Promise((resolve, reject) => {
       queue.push({ unit, keys: keysOf(unit), resolve, reject });
-      if (writing === 0) {
-        writing = 1;
-        // The rest of this turn of the event loop joins the first group.
+      if (writers < COMMIT_WRITERS) {
+        writers++;
+        // The rest of this turn of the event loop joins the group.
         queueMicrotask(() => void writeGroups());
       }
     });
   }
 
+  /** Writes what waits, group after group, until nothing waits but what another writer has in hand. */
   async function writeGroups(): Promise<void> {
-    while (queue.length > 0) {
-      const { group, rest } = takeGroup(queue);
+    for (;;) {
+      const { group, rest } = takeGroup(queue, touched);
+      if (group.length === 0) break;
       queue = rest;
-      writing = group.length;
+      writing += group.length;
+      const keys = group.flatMap((waiting) => waiting.keys);
+      for (const key of keys) touched.add(key);
       const failure = await write(group);
       if (failure !== null) await writeOneByOne(group, failure);
+      for (const key of keys) touched.delete(key);
+      writing -= group.length;
     }
-    writing = 0;
+    writers--;
   }
 
   /** Writes a group and answers its units, or answers why none of them could be written. */
@@ -185,11 +196,14 @@ function keysOf(unit: Unit): readonly string[] {
   return keys;
 }
 
-/** The longest run of waiting units that touch different rows; the others keep their order. */
-function takeGroup(queue: readonly Waiting[]): { group: Waiting[]; rest: Waiting[] } {
+/** The longest run of waiting units that touch different rows, and none that is being written; the others keep their order. */
+function takeGroup(
+  queue: readonly Waiting[],
+  inHand: ReadonlySet<string>,
+): { group: Waiting[]; rest: Waiting[] } {
   const group: Waiting[] = [];
   const rest: Waiting[] = [];
-  const touched = new Set<string>();
+  const touched = new Set(inHand);
   for (const waiting of queue) {
     const fits = group.length < COMMIT_GROUP_UNITS && !waiting.keys.some((key) => touched.has(key));
     for (const key of waiting.keys) touched.add(key);

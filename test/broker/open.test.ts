@@ -431,7 +431,7 @@ describe('openTask: refused before intent', () => {
     const code = (error: unknown) => (error instanceof HallpassError ? error.code : String(error));
     const flood = (length: number) =>
       Array.from({ length }, () => committer.commit({ events: [] }).then(() => 'done', code));
-    const first = flood(128);
+    const first = flood(256);
     await settle();
     const rest = flood(5_000);
     await expect(hallpass.verbs.openTask(WORKLOAD, asking())).rejects.toMatchObject({ code: 'overloaded' });

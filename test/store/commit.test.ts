@@ -7,7 +7,9 @@ import type { Database } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
 import { claimDue, nextDue, readLease, targetsWithLiveLeases } from '../../src/store/leases.ts';
 import { ensureQuotas, grantQuota } from '../../src/store/quotas.ts';
+import type { LeaseRow } from '../../src/store/rows.ts';
 import { leasesOfTask, readTask } from '../../src/store/tasks.ts';
+import { committedRows } from '../support/commit-statement.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
@@ -110,6 +112,46 @@ for (const store of stores) {
       ]);
       expect((await readLease(database, two.id))?.state).toBe('minting');
       expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+
+    test('commit: two groups are written at once, and what touches the same row one after the other, in the order of the calls', async () => {
+      const database = await store.open();
+      let most = 0;
+      const inHand: (readonly { readonly id: string }[])[] = [];
+      const watched: Database = {
+        ...database,
+        async query(statement, parameters) {
+          const rows = committedRows<{ id: string }>(statement.name, parameters, 'changedLeases');
+          const ids = new Set(inHand.flat().map(({ id }) => id));
+          expect(rows.filter(({ id }) => ids.has(id))).toEqual([]);
+          inHand.push(rows);
+          most = Math.max(most, inHand.length);
+          try {
+            await systemRuntime.sleep(3);
+            return await database.query(statement, parameters);
+          } finally {
+            inHand.splice(inHand.indexOf(rows), 1);
+          }
+        },
+      };
+      const committer = createCommitter(watched, systemRuntime);
+      const task = taskRow(systemRuntime);
+      const leases = Array.from({ length: 6 }, () => leaseRow(systemRuntime, task));
+      await committer.commit({ newTask: task, newLeases: leases, events: [] });
+      // Each holds only if the one before was written before it.
+      const change = (some: readonly LeaseRow[]) =>
+        Array.from({ length: 15 }, (_, i) =>
+          some.map((lease) =>
+            committer.commit({ changedLeases: [{ ...lease, version: i + 1 }], events: [noted] }),
+          ),
+        ).flat();
+      const first = change(leases.slice(0, 3));
+      await systemRuntime.sleep(1);
+      const results = await Promise.all([...first, ...change(leases.slice(3))]);
+      expect(results.filter(({ ok }) => !ok)).toEqual([]);
+      expect(await countEvents(database)).toBe(90);
+      expect(most).toBe(2);
       await database.close();
     });
 
