@@ -519,7 +519,7 @@ CREATE INDEX lease_due ON public.lease USING btree (target, due_at) WHERE (state
 
 CREATE INDEX lease_failing ON public.lease USING btree (target) WHERE ((state = 'ending'::text) AND (attempts > 1));
 
-CREATE INDEX lease_killed ON public.lease USING btree (target) WHERE ((end_reason = 'killed'::text) AND (state <> 'ended'::text));
+CREATE INDEX lease_killed ON public.lease USING brin (target) WITH (autosummarize='on') WHERE ((end_reason = 'killed'::text) AND (state <> 'ended'::text));
 
 CREATE INDEX lease_of_account ON public.lease USING btree (target, expires_at) WHERE (provider = 'google'::text);
 

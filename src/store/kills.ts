@@ -23,7 +23,7 @@ export interface KillRest {
 const MAX_BLOCKS = 1_000;
 
 /** Leases or tasks that one statement makes due: bounds what it locks, and for how long. */
-const MARK_BATCH = 25_000;
+const MARK_BATCH = 50_000;
 
 /** Statements that make due at the same time, each a batch of its own. */
 const MARKERS = 2;
