@@ -9,7 +9,7 @@ const store = await openEmptiedStore(await anyStore());
 afterAll(() => store.close());
 
 /** What fits into half a minute; the embedded store is much slower. `npm run simulate` looks longer. */
-const SEEDS = store.name === 'PGlite' ? 5 : 100;
+const SEEDS = store.name === 'PGlite' ? 5 : 200;
 
 /** How many seeds a broken broker may get away with: most are found out by the first or the second, all by some dozens. */
 const SEEDS_TO_FIND = 100;
