@@ -12,7 +12,7 @@ import { tellFallback } from './fallback.ts';
 import { BEARER, boundBy, confirm, possessionOf } from './possession.ts';
 import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
-import type { Caller, Presented } from './verbs.ts';
+import type { Caller, Presented, PrincipalCaller } from './verbs.ts';
 
 /** How long proving an identity may take in all, fetching an issuer's keys included. */
 const ATTEST_TIMEOUT_MS = 10_000;
@@ -86,9 +86,9 @@ export async function attestAny(
  */
 export async function identifyActor(
   broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
+  caller: PrincipalCaller,
   evidence: Evidence,
-): Promise<Result<Caller & { readonly kind: 'principal' }, string>> {
+): Promise<Result<PrincipalCaller, string>> {
   const actor = await attestAny(broker, evidence);
   if (!actor.ok) return err(`actor: ${actor.error.detail}`);
   // Nothing in a request can confirm a second token that is bound to a key.

@@ -20,7 +20,7 @@ import type { Refusal } from './refusal.ts';
 import { refuse } from './refuse.ts';
 import { repeatTask } from './repeat.ts';
 import { sealFor } from './seal.ts';
-import type { Caller, OpenedTask, OpenTask } from './verbs.ts';
+import type { Caller, OpenedTask, OpenTask, PrincipalCaller } from './verbs.ts';
 
 const REQUEST = 'open-task';
 const NO_CLAIMS: ReadonlySet<string> = new Set();
@@ -134,7 +134,7 @@ type NewTask = Omit<
 >;
 
 function newTask(
-  caller: Caller & { readonly kind: 'principal' },
+  caller: PrincipalCaller,
   ask: Pick<OpenTask, 'task' | 'purpose' | 'ticket' | 'practice' | 'publicKey'>,
   decision: Decision,
   id: string,
@@ -169,12 +169,7 @@ function newTask(
 }
 
 /** What the log says of an opening: who, what, why, and on which claims it rests. */
-function openedEvent(
-  broker: Broker,
-  caller: Caller & { readonly kind: 'principal' },
-  task: TaskRow,
-  decision: Decision,
-): NewEvent {
+function openedEvent(broker: Broker, caller: PrincipalCaller, task: TaskRow, decision: Decision): NewEvent {
   const { principal } = caller;
   const redacted = <T extends { readonly claims: Json }>(of: T) => ({
     ...of,
@@ -202,10 +197,7 @@ function openedEvent(
   };
 }
 
-function idempotencyKeyOf(
-  caller: Caller & { readonly kind: 'principal' },
-  key: string | null,
-): string | null {
+function idempotencyKeyOf(caller: PrincipalCaller, key: string | null): string | null {
   if (key === null) return null;
   const { issuer, subject, actors } = caller.principal;
   return digestJson([issuer, subject, ...(actors === undefined ? [] : [names(actors)]), key]);

@@ -34,6 +34,19 @@ interface Part {
   readonly writes: readonly string[];
 }
 
+/** The stored rows that will change, locked; with what else is to be known of them. */
+function lockedRows(rows: string, table: string, also?: string): string {
+  const columns = also === undefined ? 'id, version' : `id, version, ${also}`;
+  return `locked_${table} as (
+    select ${columns} from ${table} where id = any(array(select id from ${rows})) order by id for update)`;
+}
+
+/** The units that change a row which is not at the version that they saw. */
+function otherVersions(rows: string, table: string): string {
+  return `select c.unit, 'version' from ${rows} c left join locked_${table} k on k.id = c.id
+    where k.version is distinct from c.version`;
+}
+
 const evidence: Part = {
   rows: 'evidence',
   columns: '"id" text, "usedFor" text, "keepUntil" timestamptz',
@@ -81,14 +94,8 @@ const changedTasks: Part = {
   rows: 'changed_task',
   columns: `"id" text, "version" int, "state" text, "expiresAt" timestamptz, "heartbeatDueAt" timestamptz,
     "endedAt" timestamptz, "endReason" text, "exitStatus" int`,
-  finds: [
-    `locked_task as (
-      select id, version from task where id = any(array(select id from changed_task)) order by id for update)`,
-  ],
-  refuses: [
-    `select c.unit, 'version' from changed_task c left join locked_task k on k.id = c.id
-      where k.version is distinct from c.version`,
-  ],
+  finds: [lockedRows('changed_task', 'task')],
+  refuses: [otherVersions('changed_task', 'task')],
   writes: [
     `change_task as (
       update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
@@ -104,14 +111,9 @@ const changedLeases: Part = {
   columns: `"id" text, "version" int, "state" text, "issuedAt" timestamptz, "expiresAt" timestamptz,
     "dueAt" timestamptz, "handle" jsonb, "sealed" text, "endReason" text, "endingSince" timestamptz, "attempts" int,
     "lastError" text, "endedAt" timestamptz, "outcome" text, "evidence" jsonb, "use" jsonb`,
-  finds: [
-    `locked_lease as (
-      select id, version, issuer, subject, grant_name, target, task_id from lease
-      where id = any(array(select id from changed_lease)) order by id for update)`,
-  ],
+  finds: [lockedRows('changed_lease', 'lease', 'issuer, subject, grant_name, target, task_id')],
   refuses: [
-    `select c.unit, 'version' from changed_lease c left join locked_lease k on k.id = c.id
-      where k.version is distinct from c.version`,
+    otherVersions('changed_lease', 'lease'),
     `select c.unit, 'blocked' from changed_lease c join locked_lease k using (id) join block b
       on coalesce(b.issuer, k.issuer) = k.issuer and coalesce(b.subject, k.subject) = k.subject
       and coalesce(b."grant", k.grant_name) = k.grant_name and coalesce(b.target, k.target) = k.target
@@ -172,15 +174,8 @@ const newRequests: Part = {
 const changedRequests: Part = {
   rows: 'changed_request',
   columns: '"id" text, "version" int, "state" text, "approvals" jsonb, "reason" text, "taskId" text',
-  finds: [
-    `locked_request as (
-      select id, version from approval_request
-      where id = any(array(select id from changed_request)) order by id for update)`,
-  ],
-  refuses: [
-    `select c.unit, 'version' from changed_request c left join locked_request k on k.id = c.id
-      where k.version is distinct from c.version`,
-  ],
+  finds: [lockedRows('changed_request', 'approval_request')],
+  refuses: [otherVersions('changed_request', 'approval_request')],
   writes: [
     `change_request as (
       update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals,
@@ -208,15 +203,8 @@ const newReviews: Part = {
 const changedReviews: Part = {
   rows: 'changed_review',
   columns: '"id" text, "version" int, "state" text, "closedAt" timestamptz, "closedBy" jsonb, "finding" text',
-  finds: [
-    `locked_review as (
-      select id, version from break_glass_review
-      where id = any(array(select id from changed_review)) order by id for update)`,
-  ],
-  refuses: [
-    `select c.unit, 'version' from changed_review c left join locked_review k on k.id = c.id
-      where k.version is distinct from c.version`,
-  ],
+  finds: [lockedRows('changed_review', 'break_glass_review')],
+  refuses: [otherVersions('changed_review', 'break_glass_review')],
   writes: [
     `change_review as (
       update break_glass_review r set version = r.version + 1, state = c.state, closed_at = c."closedAt",

@@ -3,12 +3,12 @@
  * and the marking took: `node test/bench/kill.ts`.
  */
 import pino from 'pino';
-import { newId, systemRuntime } from '../../src/runtime.ts';
+import { systemRuntime } from '../../src/runtime.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { markKill, orderKill } from '../../src/store/kills.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import type { KillRow } from '../../src/store/rows.ts';
 import { startPostgres } from '../support/postgres.ts';
+import { killRow } from '../support/rows.ts';
 import { MIGRATIONS } from '../support/stores.ts';
 
 const LEASES = 100_000;
@@ -26,7 +26,7 @@ try {
     ['subject', { issuer: 'ci', subject: 'stolen' }],
     ['target', { target: 'warehouse' }],
   ] as const) {
-    const row = killRow(match);
+    const row = killRow(systemRuntime, match);
     const begin = performance.now();
     const event = { kind: 'kill.ordered', actor: { kind: 'system' }, about: {} } as const;
     await orderKill(database, systemRuntime, row, [], {
@@ -54,23 +54,4 @@ function fill(subject: string): Promise<void> {
     select '${subject}' || n, '${subject}' || n, 2, 'active', 'db', 'report', 'warehouse', 'postgres', 'n' || n, 'ci',
       '${subject}', '{}', false, now(), now(), now() + interval '1 hour', now() + interval '1 hour',
       now() + interval '1 hour' from generate_series(1, ${LEASES}) n`);
-}
-
-function killRow(match: Partial<KillRow>): KillRow {
-  const nothing = { issuer: null, subject: null, grant: null, target: null, task: null };
-  return {
-    ...nothing,
-    ...match,
-    id: newId(systemRuntime),
-    orderedAt: systemRuntime.now(),
-    orderedBy: { issuer: 'corp', subject: 'operator' },
-    reason: 'measured',
-    tasks: 0,
-    leases: 0,
-    markedAt: null,
-    liftedAt: null,
-    liftedBy: null,
-    liftReason: null,
-    liftsAt: null,
-  };
 }

@@ -1,10 +1,9 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { newId } from '../../src/runtime.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { markKill, orderKill, readKill } from '../../src/store/kills.ts';
 import type { KillRow } from '../../src/store/rows.ts';
-import { leaseRow, taskRow } from '../support/rows.ts';
+import { killRow, leaseRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
 
@@ -35,25 +34,7 @@ describe.for(stores)('kill: marks on $name', (store) => {
   }
 
   async function order(match: Partial<KillRow>): Promise<KillRow> {
-    const row: KillRow = {
-      issuer: null,
-      subject: null,
-      grant: null,
-      target: null,
-      task: null,
-      ...match,
-      id: newId(runtime),
-      orderedAt: runtime.now(),
-      orderedBy: { issuer: 'corp', subject: 'operator' },
-      reason: 'stolen',
-      tasks: 0,
-      leases: 0,
-      markedAt: null,
-      liftedAt: null,
-      liftedBy: null,
-      liftReason: null,
-      liftsAt: null,
-    };
+    const row = killRow(runtime, match);
     const data = { id: row.id, reason: row.reason, match: {} };
     await orderKill(database, runtime, row, [], {
       kind: 'kill.ordered',

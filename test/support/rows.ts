@@ -1,5 +1,5 @@
 import { newId, type Runtime } from '../../src/runtime.ts';
-import type { LeaseRow, TaskRow } from '../../src/store/rows.ts';
+import type { KillRow, LeaseRow, TaskRow } from '../../src/store/rows.ts';
 
 /** A task as the broker would open it, for tests of the store. */
 export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow {
@@ -74,5 +74,28 @@ export function leaseRow(runtime: Runtime, task: TaskRow, over: Partial<LeaseRow
     evidence: null,
     use: null,
     ...over,
+  };
+}
+
+/** A kill as an operator would order it. */
+export function killRow(runtime: Runtime, match: Partial<KillRow>): KillRow {
+  return {
+    issuer: null,
+    subject: null,
+    grant: null,
+    target: null,
+    task: null,
+    ...match,
+    id: newId(runtime),
+    orderedAt: runtime.now(),
+    orderedBy: { issuer: 'corp', subject: 'operator' },
+    reason: 'stolen',
+    tasks: 0,
+    leases: 0,
+    markedAt: null,
+    liftedAt: null,
+    liftedBy: null,
+    liftReason: null,
+    liftsAt: null,
   };
 }

@@ -146,12 +146,15 @@ function replayed(event: unknown): string {
 }
 
 function who(actor: Actor): string {
-  return actor.kind === 'system' ? 'the broker' : `${actor.subject} (${actor.issuer})`;
+  return actor.kind === 'system' ? 'the broker' : named(actor);
+}
+
+function named({ issuer, subject }: { readonly issuer: string; readonly subject: string }): string {
+  return `${subject} (${issuer})`;
 }
 
 function approvedBy(approvals: readonly { readonly issuer: string; readonly subject: string }[]): string {
-  const names = approvals.map(({ issuer, subject }) => `${subject} (${issuer})`);
-  return names.length === 0 ? '' : `, approved by ${names.join(' and ')}`;
+  return approvals.length === 0 ? '' : `, approved by ${approvals.map(named).join(' and ')}`;
 }
 
 function short({ about: { lease } }: AuditEvent): string {
