@@ -12,11 +12,14 @@ describe.each<PostgresVersion>(['15', '18'])('startPostgres %s', (version) => {
     const { rows } = await client.query('show server_version_num');
     expect(String(rows[0].server_version_num).startsWith(version)).toBe(true);
     await client.query('create table kept (n int)');
-    await client.end();
     expect(await server.log()).toContain('create table kept');
     const { port } = server;
 
+    const busy = expect(client.query('select count(*) from generate_series(1, 1e12)')).rejects.toThrow(
+      'terminated',
+    );
     await server.kill();
+    await busy;
     await expect(server.connect()).rejects.toThrow('ECONNREFUSED');
     await server.restart();
     await server.restart();

@@ -48,7 +48,7 @@ export interface PostgresServer extends AsyncDisposable {
   connect(database?: string): Promise<pg.Client>;
   /** Everything that the server has logged so far. */
   log(): Promise<string>;
-  /** SIGKILL to the postmaster, as in a crash. The data stay, and `restart` recovers them. */
+  /** SIGKILL to each of its processes, as when its machine crashes. The data stay, and `restart` recovers them. */
   kill(): Promise<void>;
   /** Stops it if it runs (open sessions are cut), and starts it again on the same port. `immediate`: without a checkpoint, so that it has to recover. */
   restart(how?: 'fast' | 'immediate'): Promise<void>;
@@ -202,7 +202,10 @@ class Server implements PostgresServer {
   }
 
   async kill(): Promise<void> {
+    // Left to themselves, the backends answer what reaches them before they see that the postmaster is gone.
+    const backends = await this.#stopForking();
     await this.#end('SIGKILL');
+    await endAll(backends);
   }
 
   async restart(how: 'fast' | 'immediate' = 'fast'): Promise<void> {
@@ -222,6 +225,15 @@ class Server implements PostgresServer {
     await this.stop();
   }
 
+  /** The processes that the postmaster has made, where the system tells. It makes no more, and only SIGKILL ends it now. */
+  async #stopForking(): Promise<readonly number[]> {
+    const { pid } = this;
+    if (pid === undefined) return [];
+    process.kill(pid, 'SIGSTOP');
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    return children.split(' ').filter(Boolean).map(Number);
+  }
+
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
     if (!child) return;
@@ -236,6 +248,24 @@ class Server implements PostgresServer {
     this.#keeper.watch(0);
     this.#process = undefined;
   }
+}
+
+/** SIGKILL to each, and resolves when none runs. */
+async function endAll(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  for (const pid of pids) while (await runs(pid)) await delay(5);
+}
+
+/** A zombie, which waits for whoever inherited it to ask, runs no more. */
+async function runs(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat !== '' && !stat.includes(') Z ');
 }
 
 /** Resolves when the child runs, or with why it could not be started. */
