@@ -3,7 +3,7 @@ import pg from 'pg';
 import { ProviderError } from '../../errors.ts';
 import { providerError } from './errors.ts';
 import { MAX_OTHER_POOLS } from './limits.ts';
-import { prepareLook } from './look.ts';
+import { prepareLooks } from './look.ts';
 import type { PostgresSettings } from './settings.ts';
 
 /**
@@ -136,7 +136,7 @@ function sessionSettings(settings: PostgresSettings): string {
     SET statement_timeout TO ${Math.ceil(statement * 1000)};
     SET lock_timeout TO ${Math.ceil(lock * 1000)};
     SET idle_in_transaction_session_timeout TO ${Math.ceil(statement * 1000)};
-    ${prepareLook}`;
+    ${prepareLooks}`;
 }
 
 async function runOn<T>(

@@ -12,7 +12,15 @@ import {
 } from './errors.ts';
 import { type EndPlan, endPlan } from './handle.ts';
 import { MAX_DROPS, MAX_SEEN, MAX_WAITS } from './limits.ts';
-import { inFlightStatement, lookStatement, type Sight, sightIn } from './look.ts';
+import {
+  inFlightStatement,
+  isLeft,
+  leftStatement,
+  lookStatement,
+  NOTHING,
+  type Sight,
+  sightIn,
+} from './look.ts';
 import { disown, grantToOurselves, rollBackPrepared } from './remains.ts';
 import type { PostgresSettings } from './settings.ts';
 import { identifier } from './sql.ts';
@@ -30,8 +38,10 @@ export interface EndContext {
 /** One call of `end`. */
 interface Call extends EndContext {
   readonly role: string;
+  readonly name: string;
   readonly plan: EndPlan;
-  readonly look: string;
+  /** The role's oid, as its handle or a look told it. */
+  oid: string | null;
   readonly signal: AbortSignal;
   /** Whether a mint can still be on its way to the target. */
   readonly mintUnanswered: boolean;
@@ -59,7 +69,8 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
     signal,
     plan,
     role: identifier(ending.name),
-    look: lookStatement(ending.name, plan.oid),
+    name: ending.name,
+    oid: plan.oid,
     mintUnanswered: plan.oid === null,
     deeds: { found: false, sessions: new Set(), seen: new Map(), prepared: new Set(), disowned: new Map() },
   };
@@ -106,31 +117,39 @@ function isGone(sight: Sight): boolean {
 }
 
 /** Nobody can log in as it from now on. Looks after that is committed, in the same round trip. */
-function bar({ role, look, ...call }: Call): Promise<Sight> {
+function bar(call: Call): Promise<Sight> {
   // It need not be on disk: if the server crashes, the sessions are gone with it, and we have not yet answered.
-  const sql = `BEGIN; SET LOCAL synchronous_commit TO off; ALTER ROLE ${role} NOLOGIN; COMMIT; ${look}`;
-  return onMain(call, (client) => queryOrLook(client, sql, look, [UNDEFINED_OBJECT]));
+  const sql = `BEGIN; SET LOCAL synchronous_commit TO off; ALTER ROLE ${call.role} NOLOGIN; COMMIT`;
+  return onMain(call, async (client) => {
+    try {
+      return await look(call, client, sql);
+    } catch (error) {
+      if (vendorCode(error) !== UNDEFINED_OBJECT) throw error;
+      return look(call, client, 'ROLLBACK');
+    }
+  });
 }
 
 /** Drops it, and looks after that is committed. What came in between to stand in the way is for the next round. */
-function drop({ role, look, ...call }: Call): Promise<Sight> {
-  const sql = `BEGIN; DROP ROLE IF EXISTS ${role}; COMMIT; ${look}`;
-  return onMain(call, (client) => queryOrLook(client, sql, look, [DEPENDENT_OBJECTS]));
+function drop(call: Call): Promise<Sight> {
+  const { role, name, oid } = call;
+  const sql = `BEGIN; DROP ROLE IF EXISTS ${role}; COMMIT; ${leftStatement(name, oid)}`;
+  return onMain(call, async (client) => {
+    try {
+      return isLeft(await client.query(sql)) ? look(call, client) : NOTHING;
+    } catch (error) {
+      if (vendorCode(error) !== DEPENDENT_OBJECTS) throw error;
+      return look(call, client, 'ROLLBACK');
+    }
+  });
 }
 
-/** Runs a query that ends with a look; after one of these SQLSTATEs, which say that it has no effect, looks only. */
-async function queryOrLook(
-  client: pg.ClientBase,
-  sql: string,
-  look: string,
-  without: readonly string[],
-): Promise<Sight> {
-  try {
-    return sightIn(await client.query(sql));
-  } catch (error) {
-    if (!without.includes(vendorCode(error) ?? '')) throw error;
-    return sightIn(await client.query(`ROLLBACK; ${look}`));
-  }
+/** What there is of it, after something else in the same round trip. */
+async function look(call: Call, client: pg.ClientBase, after?: string): Promise<Sight> {
+  const statement = lookStatement(call.name, call.oid);
+  const sight = sightIn(await client.query(after === undefined ? statement : `${after}; ${statement}`));
+  call.oid = sight.oid ?? call.oid;
+  return sight;
 }
 
 /** Cuts sessions until none is left, and none can come that had passed the check of the login when it was barred. */
@@ -146,7 +165,7 @@ async function cutSessions(call: Call, barred: Sight): Promise<Sight> {
     }
     if (sight.sessions.length > 0) await terminate(call, sight);
     await pause(call.runtime, waits, DOING, call.signal);
-    sight = await onMain(call, async (client) => sightIn(await client.query(call.look)));
+    sight = await onMain(call, (client) => look(call, client));
   }
 }
 
@@ -208,7 +227,7 @@ async function outwaitMint(call: Call): Promise<void> {
 }
 
 function onMain<T>(
-  { connections, settings, signal }: Omit<Call, 'role' | 'look'>,
+  { connections, settings, signal }: Call,
   work: (client: pg.ClientBase) => Promise<T>,
 ): Promise<T> {
   return connections.run(settings.database, DOING, signal, work);

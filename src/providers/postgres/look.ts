@@ -25,15 +25,15 @@ export interface SeenSession extends Sighting {
 }
 
 /**
- * Prepares, once a connection, the statement behind `lookStatement`: planning it takes longer than running it. It
- * reads the functions behind the views for the same reason.
+ * Prepares, once a connection, the statements behind `lookStatement` and `leftStatement`: planning them takes longer
+ * than running them. They read the functions behind the views for the same reason.
  *
  * `pg_shdepend` lists exactly what would stand in the way of `DROP ROLE`, for all databases of the server, so that
  * they need not be searched. A session that starts passes the check of `NOLOGIN` before it is visible, and its client
  * can make that moment long (`post_auth_delay`); it then holds a lock on its database, which clients that have not
  * proven their password do not.
  */
-export const prepareLook = `
+export const prepareLooks = `
   PREPARE hallpass_look (text, oid) AS
   WITH it AS MATERIALIZED (
     SELECT role, coalesce(role, CASE WHEN $2::regrole::text = $2::text THEN $2 END) AS session_role
@@ -50,7 +50,10 @@ export const prepareLook = `
     ARRAY(SELECT json_build_object('gid', p.gid, 'database', b.datname)
       FROM pg_prepared_xact() p JOIN pg_database b ON b.oid = p.dbid
       WHERE p.ownerid = it.session_role) AS prepared
-  FROM it`;
+  FROM it;
+  PREPARE hallpass_left (text, oid) AS
+  SELECT to_regrole(quote_ident($1)) IS NOT NULL OR EXISTS (
+    SELECT FROM pg_stat_get_activity(NULL) WHERE usesysid = $2 AND $2::regrole::text = $2::text) AS is_left`;
 
 /**
  * A statement that gives one `Sight`. With `knownOid` it also sees the sessions of a role that somebody else has
@@ -60,16 +63,43 @@ export function lookStatement(name: string, knownOid: string | null): string {
   return `EXECUTE hallpass_look (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
 }
 
+/** A cheaper statement that tells whether there is still such a role, or a session of the one with `knownOid`. */
+export function leftStatement(name: string, knownOid: string | null): string {
+  return `EXECUTE hallpass_left (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
+}
+
+/** What a query answers that ends with a `leftStatement`. */
+export function isLeft(results: Results): boolean {
+  return lastRow<{ is_left: boolean }>(results).is_left;
+}
+
+/** Neither a role nor a session. */
+export const NOTHING: Sight = {
+  oid: null,
+  sessions: [],
+  seen: [],
+  starting: [],
+  databases: [],
+  prepared: [],
+};
+
 /** The sight in the last result of a query that ends with a `lookStatement`. */
-export function sightIn(results: pg.QueryResult | pg.QueryResult[]): Sight {
-  const last = Array.isArray(results) ? results.at(-1) : results;
-  const row: StoredSight | undefined = last?.rows[0];
-  if (!row) throw new ProviderError('target-failed', 'Cannot see what the target holds: it gave no answer');
+export function sightIn(results: Results): Sight {
+  const row = lastRow<StoredSight>(results);
   return {
     ...row,
     sessions: row.sessions.map(({ pid }) => pid),
     seen: row.sessions,
   };
+}
+
+type Results = pg.QueryResult | pg.QueryResult[];
+
+function lastRow<Row>(results: Results): Row {
+  const last = Array.isArray(results) ? results.at(-1) : results;
+  const row: Row | undefined = last?.rows[0];
+  if (!row) throw new ProviderError('target-failed', 'Cannot see what the target holds: it gave no answer');
+  return row;
 }
 
 type StoredSight = Omit<Sight, 'sessions' | 'seen'> & {

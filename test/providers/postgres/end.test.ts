@@ -222,6 +222,28 @@ onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, 
     expect(await isAlive(session)).toBe(false);
   });
 
+  // Who cuts a session of a role that is gone must be a superuser, as whoever let it in.
+  if (admin === 'superuser') {
+    test('end: a session that was let in while the login was dropped is cut, whether a handle names it or not', async (ctx) => {
+      const { root, server } = its(ctx);
+      const target = open(ctx);
+      const { terms, minted } = await mintAs(target);
+      const other = await server.connect();
+      await other.query(`BEGIN; COMMENT ON ROLE ${terms.name} IS 'holds up whoever drops it'`);
+      const ending = target.end(endingOf(terms, null), soon());
+      await expect
+        .poll(() => root.query('SELECT FROM pg_locks WHERE NOT granted').then(({ rowCount }) => rowCount))
+        .toBe(1);
+      await root.query(`ALTER ROLE ${terms.name} LOGIN`);
+      const letIn = await logIn(minted.secret);
+      await other.query('ROLLBACK');
+      await other.end();
+      expect(await ending).toMatchObject({ found: true, evidence: { sessions_left: 0 } });
+      expect(await isAlive(letIn)).toBe(false);
+      expect(await roleExists(ctx, terms.name)).toBe(false);
+    });
+  }
+
   test.for(['COMMIT', 'ROLLBACK'])('end: waits for a mint that is in flight: %s', async (outcome, ctx) => {
     const { settings } = its(ctx);
     const { username, password } = settings(admin);
