@@ -25,7 +25,7 @@ const progress = (text: string) => void process.stderr.write(`${text}\n`);
 const PARTS: Readonly<Record<string, () => Promise<Rows>>> = {
   lifecycles: async () => (await import('./lifecycles.ts')).measureLifecycles(connections, seconds, progress),
   evidence: async () => (await import('./evidence.ts')).measureEvidence(Number(options.events)),
-  latency: async () => [await (await import('./scale.ts')).measureLatency(100, seconds)],
+  latency: async () => (await import('./scale.ts')).measureLatency(100, seconds),
   replicas: async () => (await import('./scale.ts')).measureReplicas(seconds),
   growth: async () => {
     const { measureStanding } = await import('./scale.ts');

@@ -55,16 +55,34 @@ export async function loadAtRate(
   perSecond: number,
   seconds: number,
 ): Promise<Lifecycles> {
-  return measure(url, token, grant, 64, async (runOne) => {
-    const running: Promise<void>[] = [];
-    const begun = performance.now();
-    for (let n = 0; n < perSecond * seconds; n++) {
-      const wait = begun + (n * 1000) / perSecond - performance.now();
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      running.push(runOne());
-    }
-    await Promise.all(running);
+  return measure(url, token, grant, 64, (runOne) => atRate(perSecond, seconds, runOne));
+}
+
+/** Begins something `perSecond` times a second, however long each takes; resolves when all of it has ended. */
+async function atRate(perSecond: number, seconds: number, runOne: () => Promise<void>): Promise<void> {
+  const running: Promise<void>[] = [];
+  const begun = performance.now();
+  for (let n = 0; n < perSecond * seconds; n++) {
+    const wait = begun + (n * 1000) / perSecond - performance.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    running.push(runOne());
+  }
+  await Promise.all(running);
+}
+
+/** Does something at this rate, and times it. */
+export async function timeAtRate(
+  perSecond: number,
+  seconds: number,
+  work: () => Promise<unknown>,
+): Promise<Load> {
+  const times: number[] = [];
+  await atRate(perSecond, seconds, async () => {
+    const before = performance.now();
+    await work();
+    times.push(performance.now() - before);
   });
+  return summary(times, seconds);
 }
 
 async function measure(
