@@ -55,10 +55,12 @@ export async function conclude(
   print: (text: string) => void,
   found: () => Promise<Readonly<Record<string, unknown>>> = async () => ({}),
 ): Promise<number> {
-  const held = facts.filter((fact) => fact.ok).length;
-  const ok = held === facts.length;
+  const failed = facts.filter((fact) => !fact.ok);
+  const held = facts.length - failed.length;
+  const ok = failed.length === 0;
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
   if (json) process.stdout.write(`${JSON.stringify({ ok, seconds, facts, ...(await found()) }, null, 2)}\n`);
   print(`\n${held} of ${facts.length} claims held, in ${seconds} s.`);
+  for (const { chapter, claim, seen } of failed) print(`  FAIL ${chapter}: ${claim}${seen && ` (${seen})`}`);
   return ok ? 0 : 1;
 }
