@@ -72,6 +72,7 @@ export async function play(
   });
   const bugs = logs.flat().filter((line) => /"type":"(Type|Range|Reference)Error"/.test(line));
   for (const replica of replicas) kill(replica);
+  schedule.close();
   return {
     seed,
     faults: [...ledger.faults, ...found, ...bugs.map((line) => `0: the log says ${line}`)],

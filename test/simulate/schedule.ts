@@ -20,6 +20,8 @@ export interface Schedule {
   step(): Promise<boolean>;
   /** From now on time passes only when nobody could go. */
   rest(): void;
+  /** Nobody goes any more. What still sleeps is let go of: a signal that is listened to is kept, with all that it holds. */
+  close(): void;
   /** Writes a line into the trace. */
   say(line: string): void;
   /** Makes a value part of the trace's digest without keeping it. */
@@ -43,6 +45,8 @@ interface Waiting {
 interface Sleeper {
   readonly due: number;
   readonly wake: () => void;
+  /** Listens to its signal no longer. */
+  readonly deafen: () => void;
 }
 
 /** `restlessness`: how often time passes though somebody could go, between 0 and 1. */
@@ -90,12 +94,14 @@ export function createSchedule(random: Random, restlessness: number): Schedule {
           sleepers.delete(sleeper);
           reject(signal?.reason);
         };
+        const deafen = () => signal?.removeEventListener('abort', abort);
         const sleeper: Sleeper = {
           due: elapsed + Math.max(0, ms),
           wake: () => {
-            signal?.removeEventListener('abort', abort);
+            deafen();
             resolve();
           },
+          deafen,
         };
         signal?.addEventListener('abort', abort, { once: true });
         sleepers.add(sleeper);
@@ -127,6 +133,9 @@ export function createSchedule(random: Random, restlessness: number): Schedule {
     },
     rest() {
       haste = 0;
+    },
+    close() {
+      for (const { deafen } of sleepers) deafen();
     },
     say,
     mix: (value) => void hash.update(JSON.stringify(value) ?? 'undefined'),
