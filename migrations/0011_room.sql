@@ -3,12 +3,6 @@
 alter table lease set (fillfactor = 50);
 alter table task set (fillfactor = 70);
 
--- Where leases lie that were killed and live, page by page: to show the progress of a kill. An entry for each of them
--- would be a sixth of what it takes to kill.
-drop index lease_killed;
-create index lease_killed on lease using brin (target) with (autosummarize = on)
-  where end_reason = 'killed' and state <> 'ended';
-
 -- Events of an issuer, and of a subject of any issuer, in the order of the log.
 create index audit_event_issuer on audit_event (issuer, seq) where issuer is not null;
 drop index audit_event_subject;
