@@ -40,7 +40,7 @@ interface Call extends EndContext {
   readonly role: string;
   readonly name: string;
   readonly plan: EndPlan;
-  /** The role's oid, as its handle or a look told it. */
+  /** The role's oid: its handle's, or without one that of the first look that found it. */
   oid: string | null;
   readonly signal: AbortSignal;
   /** Whether a mint can still be on its way to the target. */
@@ -120,25 +120,29 @@ function isGone(sight: Sight): boolean {
 function bar(call: Call): Promise<Sight> {
   // It need not be on disk: if the server crashes, the sessions are gone with it, and we have not yet answered.
   const sql = `BEGIN; SET LOCAL synchronous_commit TO off; ALTER ROLE ${call.role} NOLOGIN; COMMIT`;
-  return onMain(call, async (client) => {
-    try {
-      return await look(call, client, sql);
-    } catch (error) {
-      if (vendorCode(error) !== UNDEFINED_OBJECT) throw error;
-      return look(call, client, 'ROLLBACK');
-    }
-  });
+  return orLook(call, UNDEFINED_OBJECT, (client) => look(call, client, sql));
 }
 
 /** Drops it, and looks after that is committed. What came in between to stand in the way is for the next round. */
 function drop(call: Call): Promise<Sight> {
   const { role, name, oid } = call;
   const sql = `BEGIN; DROP ROLE IF EXISTS ${role}; COMMIT; ${leftStatement(name, oid)}`;
+  return orLook(call, DEPENDENT_OBJECTS, async (client) =>
+    isLeft(await client.query(sql)) ? look(call, client) : NOTHING,
+  );
+}
+
+/** Does something to it that ends with a look; after this SQLSTATE, which says that it has no effect, looks only. */
+function orLook(
+  call: Call,
+  without: string,
+  work: (client: pg.ClientBase) => Promise<Sight>,
+): Promise<Sight> {
   return onMain(call, async (client) => {
     try {
-      return isLeft(await client.query(sql)) ? look(call, client) : NOTHING;
+      return await work(client);
     } catch (error) {
-      if (vendorCode(error) !== DEPENDENT_OBJECTS) throw error;
+      if (vendorCode(error) !== without) throw error;
       return look(call, client, 'ROLLBACK');
     }
   });
@@ -148,7 +152,7 @@ function drop(call: Call): Promise<Sight> {
 async function look(call: Call, client: pg.ClientBase, after?: string): Promise<Sight> {
   const statement = lookStatement(call.name, call.oid);
   const sight = sightIn(await client.query(after === undefined ? statement : `${after}; ${statement}`));
-  call.oid = sight.oid ?? call.oid;
+  call.oid ??= sight.oid;
   return sight;
 }
 

@@ -60,12 +60,16 @@ export const prepareLooks = `
  * dropped, unless the oid serves another role by now.
  */
 export function lookStatement(name: string, knownOid: string | null): string {
-  return `EXECUTE hallpass_look (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
+  return execute('hallpass_look', name, knownOid);
 }
 
 /** A cheaper statement that tells whether there is still such a role, or a session of the one with `knownOid`. */
 export function leftStatement(name: string, knownOid: string | null): string {
-  return `EXECUTE hallpass_left (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
+  return execute('hallpass_left', name, knownOid);
+}
+
+function execute(statement: string, name: string, knownOid: string | null): string {
+  return `EXECUTE ${statement} (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
 }
 
 /** What a query answers that ends with a `leftStatement`. */

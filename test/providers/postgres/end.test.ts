@@ -224,6 +224,16 @@ onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, 
 
   // Who cuts a session of a role that is gone must be a superuser, as whoever let it in.
   if (admin === 'superuser') {
+    test('end: sessions of the role in its handle are cut, though another has its name by now', async (ctx) => {
+      const { root } = its(ctx);
+      const target = open(ctx);
+      const { terms, minted, session } = await mintAs(target);
+      await root.query(`DROP ROLE ${terms.name}; CREATE ROLE ${terms.name} LOGIN`);
+      expect(await target.end(endingOf(terms, minted.handle), soon())).toMatchObject({ found: true });
+      expect(await isAlive(session)).toBe(false);
+      expect(await roleExists(ctx, terms.name)).toBe(false);
+    });
+
     test('end: a session that was let in while the login was dropped is cut, whether a handle names it or not', async (ctx) => {
       const { root, server } = its(ctx);
       const target = open(ctx);
