@@ -13,6 +13,7 @@ import {
   copyPrograms,
   type PostgresVersion,
 } from './postgres-binaries.ts';
+import { childrenOf, isRunning } from './processes.ts';
 
 export { availablePostgres, type PostgresVersion };
 
@@ -225,13 +226,10 @@ class Server implements PostgresServer {
     await this.stop();
   }
 
-  /** The processes that the postmaster has made, where the system tells. It makes no more, and only SIGKILL ends it now. */
+  /** The processes that the postmaster has made. It makes no more, and only SIGKILL ends it now. */
   async #stopForking(): Promise<readonly number[]> {
     const { pid } = this;
-    if (pid === undefined) return [];
-    process.kill(pid, 'SIGSTOP');
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    return children.split(' ').filter(Boolean).map(Number);
+    return pid !== undefined && this.#process?.kill('SIGSTOP') ? childrenOf(pid) : [];
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
@@ -259,13 +257,7 @@ async function endAll(pids: readonly number[]): Promise<void> {
       // It has ended by itself.
     }
   }
-  for (const pid of pids) while (await runs(pid)) await delay(5);
-}
-
-/** A zombie, which waits for whoever inherited it to ask, runs no more. */
-async function runs(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat !== '' && !stat.includes(') Z ');
+  for (const pid of pids) while (await isRunning(pid)) await delay(5);
 }
 
 /** Resolves when the child runs, or with why it could not be started. */

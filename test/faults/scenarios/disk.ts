@@ -1,11 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { availablePostgres, type PostgresServer } from '../../support/postgres.ts';
+import { childrenOf } from '../../support/processes.ts';
 import { type Scenario, type Stage, untilSo } from '../scenario.ts';
 
 const run = promisify(execFile);
@@ -122,17 +123,4 @@ async function breakFsync({ pid }: PostgresServer): Promise<ChildProcess> {
   );
   await once(tracer, 'spawn');
   return tracer;
-}
-
-async function childrenOf(parent: number): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const parents = await Promise.all(
-    pids.map((pid) =>
-      readFile(`/proc/${pid}/stat`, 'utf8').then(
-        (text) => Number(text.slice(text.lastIndexOf(')')).split(' ')[2]),
-        () => 0,
-      ),
-    ),
-  );
-  return pids.filter((_, i) => parents[i] === parent);
 }
