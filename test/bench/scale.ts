@@ -237,10 +237,12 @@ export async function measureLatency(perSecond: number, seconds: number) {
   const issues: Load[] = [];
   const completions: Load[] = [];
   const commits: Load[] = [];
+  let failures = 0;
   for (let window = 0; window < LATENCY_WINDOWS; window++) {
-    const { open, complete } = await loadAtRate(broker.url, token, 'memory', perSecond, seconds);
-    issues.push(open);
-    completions.push(complete);
+    const load = await loadAtRate(broker.url, token, 'memory', perSecond, seconds);
+    issues.push(load.open);
+    completions.push(load.complete);
+    failures += load.failures;
     commits.push(await timeAtRate(perSecond, seconds, () => commit().then(commit)));
   }
   await pool.end();
@@ -248,19 +250,22 @@ export async function measureLatency(perSecond: number, seconds: number) {
     latencyRow('two bare commits', commits),
     latencyRow('issue', issues),
     latencyRow('complete', completions),
+    { what: 'failed requests', 'of all': failures },
   ];
 }
 
 function latencyRow(what: string, windows: readonly Load[]) {
-  const p99s = windows.map(({ p99 }) => p99).toSorted((a, b) => a - b);
-  const p50s = windows.map(({ p50 }) => p50).toSorted((a, b) => a - b);
-  const median = Math.floor(windows.length / 2);
+  const p99s = windows.map(({ p99 }) => p99);
   return {
     what,
-    'p50 ms': round(p50s[median] ?? Number.NaN),
-    'p99 ms': round(p99s[median] ?? Number.NaN),
-    'worst p99 ms': round(p99s.at(-1) ?? Number.NaN),
+    'p50 ms': round(middle(windows.map(({ p50 }) => p50))),
+    'p99 ms': round(middle(p99s)),
+    'worst p99 ms': round(Math.max(...p99s)),
   };
+}
+
+function middle(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 /** Starts and stops a broker, so that the store has its tables. */
@@ -284,7 +289,7 @@ async function dueQueryMs(store: pg.Client): Promise<number> {
     );
     times.push(performance.now() - begun);
   }
-  return times.toSorted((a, b) => a - b)[4] ?? Number.NaN;
+  return middle(times);
 }
 
 export async function rssOf(served: Served): Promise<number> {
