@@ -202,6 +202,8 @@ async function expelStarting(call: Call, { oid, starting }: Sight): Promise<Set<
 async function terminate(call: Call, sight: Sight): Promise<void> {
   await onMain(call, async (client) => {
     await grantToOurselves(client, call.role);
+    // With its rights we see addresses that may have been hidden from us.
+    note(call, (await look(call, client)).seen);
     await client.query(
       `SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${sight.sessions.join(',')}]) pid`,
     );
