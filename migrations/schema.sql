@@ -118,6 +118,13 @@ CREATE TABLE public.break_glass_review (
     CONSTRAINT break_glass_review_state_check CHECK ((state = ANY (ARRAY['open'::text, 'due'::text, 'closed'::text])))
 );
 
+CREATE TABLE public.channel_message (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    place jsonb NOT NULL,
+    notice jsonb NOT NULL
+);
+
 CREATE TABLE public.configuration (
     singleton boolean DEFAULT true NOT NULL,
     digest text NOT NULL,
@@ -394,6 +401,9 @@ ALTER TABLE ONLY public.audit_pending
 
 ALTER TABLE ONLY public.break_glass_review
     ADD CONSTRAINT break_glass_review_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.channel_message
+    ADD CONSTRAINT channel_message_pkey PRIMARY KEY (channel, request_id);
 
 ALTER TABLE ONLY public.configuration
     ADD CONSTRAINT configuration_pkey PRIMARY KEY (singleton);

@@ -14,6 +14,7 @@ import { createSlackDesk } from './notify/slack/desk.ts';
 import { newId } from './runtime.ts';
 import { composeReceivers, composeSignalDesk } from './signals/compose.ts';
 import { RECEIVER_PREFIX } from './signals/send.ts';
+import { channelMessages } from './store/messages.ts';
 
 /** What `serve` puts together of all whom the broker tells, and who tell it, besides its clients. */
 
@@ -26,9 +27,10 @@ export async function openFollowers(
 ): Promise<readonly Follower[]> {
   const { database, runtime } = broker;
   const context = { ...broker, holder: newId(runtime) };
-  const channels: readonly Consumer[] = config.notifications.map((settings) =>
-    consumerOf(createChannel(settings, runtime), config.broker.url),
-  );
+  const channels: readonly Consumer[] = config.notifications.map((settings) => {
+    const messages = channelMessages(database, settings.name);
+    return consumerOf(createChannel(settings, { runtime, messages }), config.broker.url);
+  });
   const receivers = composeReceivers(config.signals, runtime, issuer, issuerUrls(config));
   if (config.audit.exports.length > 0) watchSinks(database, registry);
   const lag = { name: 'hallpass_notification_lag_events', label: 'channel', prefix: CHANNEL_PREFIX };

@@ -10,6 +10,27 @@ export interface Channel {
    * else where it may later; it is then called again with the same, so it may arrive twice. By one process at a time.
    */
   send(notice: Notice, event: AuditEvent, signal: AbortSignal): Promise<void>;
+  /**
+   * Absent where what was sent stays as it is. Changes what was sent of a request after an event of it, wanted or not,
+   * and throws as `send` does. It comes before `send`, and as often as that is tried.
+   */
+  amend?(event: AuditEvent, signal: AbortSignal): Promise<void>;
+}
+
+/** A message that asks for an approval, as its channel can find and change it. */
+export interface SentMessage {
+  /** Where it is, in the channel's own terms. */
+  readonly place: object;
+  /** The notice that it shows. */
+  readonly notice: object;
+}
+
+/** The messages by which one channel asked for approvals, by the id of the request. They outlive the process. */
+export interface SentMessages {
+  /** The last one counts, where it asked twice. */
+  keep(request: string, message: SentMessage): Promise<void>;
+  read(request: string): Promise<SentMessage | null>;
+  forget(request: string): Promise<void>;
 }
 
 export interface NamedChannel {
@@ -46,9 +67,14 @@ export function consumerOf({ name, events, channel }: NamedChannel, url: string)
     from: 'end',
     steps: (entries) =>
       stepsFor(entries, (event) => {
-        if (!isWanted(event, events) || isAboutItself(event, name)) return null;
+        const isNews = isWanted(event, events) && !isAboutItself(event, name);
+        const amends = channel.amend !== undefined && event.kind.startsWith('request.');
+        if (!isNews && !amends) return null;
         return {
-          send: (signal) => channel.send(noticeOf(event, url), event, signal),
+          async send(signal) {
+            if (amends) await channel.amend?.(event, signal);
+            if (isNews) await channel.send(noticeOf(event, url), event, signal);
+          },
           givenUp: (refusals, detail) => ({
             kind: 'notification.failed',
             actor: { kind: 'system' },

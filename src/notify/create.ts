@@ -1,5 +1,5 @@
 import type { Runtime } from '../runtime.ts';
-import { DEFAULT_EVENTS, type NamedChannel } from './channel.ts';
+import { DEFAULT_EVENTS, type NamedChannel, type SentMessages } from './channel.ts';
 import { type EmailSettings, emailChannel } from './email.ts';
 import { type SlackWay, slackChannel } from './slack/channel.ts';
 import type { SlackApp, SlackUser } from './slack/desk.ts';
@@ -19,14 +19,18 @@ export type ChannelSettings = { readonly name: string; readonly events: readonly
   | ({ readonly type: 'email' } & EmailSettings)
 );
 
-export function createChannel(settings: ChannelSettings, runtime: Runtime): NamedChannel {
+export function createChannel(
+  settings: ChannelSettings,
+  { runtime, messages }: { readonly runtime: Runtime; readonly messages: SentMessages },
+): NamedChannel {
   const { name } = settings;
   const events = settings.events ?? DEFAULT_EVENTS;
   switch (settings.type) {
     case 'webhook':
       return { name, events, channel: webhookChannel(settings, runtime) };
     case 'slack': {
-      const channel = slackChannel(settings.way, settings.signingSecret !== null, runtime);
+      const { way, users, signingSecret } = settings;
+      const channel = slackChannel(way, { users, buttons: signingSecret !== null, messages, runtime });
       return { name, events, channel };
     }
     case 'email':

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 
 /**
- * A FAKE of Slack, after https://docs.slack.dev: `chat.postMessage`, incoming webhooks, answers to `response_url`, and
+ * A FAKE of Slack, after https://docs.slack.dev: `chat.postMessage` and `chat.update`, incoming webhooks, answers to `response_url`, and
  * clicks that it signs as Slack does. It is strict: what Slack's limits or forms do not allow is an error, and it reads
  * messages as Slack does, to say what would have become a link or a mention.
  */
@@ -12,7 +12,10 @@ export interface FakeSlack {
   readonly url: string;
   readonly token: string;
   readonly signingSecret: string;
+  /** Messages as they were posted. */
   readonly posted: readonly Posted[];
+  /** What messages were changed to. */
+  readonly changed: readonly Posted[];
   /** What came to a `response_url`. */
   readonly answered: readonly Record<string, unknown>[];
   /** Errors that the next calls answer, in turn; `null` is none. */
@@ -38,6 +41,8 @@ export interface Click {
 }
 
 export interface Posted {
+  /** Names it within its channel; null where Slack does not tell. */
+  readonly ts: string | null;
   readonly channel: string | null;
   readonly text: string;
   readonly blocks: readonly Block[];
@@ -83,6 +88,14 @@ const postMessage = z.strictObject({
   channel: z.string(),
   metadata: z.strictObject({ event_type: z.string(), event_payload: z.record(z.string(), z.string()) }),
 });
+/** A channel by its id alone. `parse` is `client` unless it is given, and links are unfurled as at first. */
+const updateMessage = z.strictObject({
+  ...message,
+  parse: unread.parse,
+  link_names: unread.link_names,
+  channel: z.string().regex(/^[CDG][A-Z0-9]+$/),
+  ts: z.string().regex(/^\d{10}\.\d{6}$/),
+});
 const webhookMessage = z.strictObject({ ...message, ...unread });
 const responseMessage = z.union([
   z.strictObject({ ...message, replace_original: z.literal(true) }),
@@ -99,6 +112,7 @@ export async function startFakeSlack(
 ): Promise<FakeSlack> {
   const { token, signingSecret } = secrets;
   const posted: Posted[] = [];
+  const changed: Posted[] = [];
   const answered: Record<string, unknown>[] = [];
   const errors: (string | null)[] = [];
 
@@ -111,14 +125,27 @@ export async function startFakeSlack(
       if (error !== null) return [200, no(error)];
       const read = postMessage.safeParse(JSON.parse(body));
       if (!read.success) return [200, no(`invalid_blocks: ${read.error.message}`)];
-      posted.push(asPosted(read.data, read.data.channel));
-      return [200, JSON.stringify({ ok: true, ts: '1.2' })];
+      const ts = `${1_700_000_000 + posted.length}.000200`;
+      // Whatever it was called by, it is told by its id.
+      const channel = read.data.channel.startsWith('#') ? 'C0NAMED' : read.data.channel;
+      posted.push(asPosted(read.data, { channel: read.data.channel, ts }));
+      return [200, JSON.stringify({ ok: true, channel, ts })];
+    }
+    if (path === '/api/chat.update') {
+      if (headers.authorization !== `Bearer ${token}`) return [200, no('invalid_auth')];
+      if (error !== null) return [200, no(error)];
+      const read = updateMessage.safeParse(JSON.parse(body));
+      if (!read.success) return [200, no(`invalid_blocks: ${read.error.message}`)];
+      const { ts, channel } = read.data;
+      if (!posted.some((one) => one.ts === ts)) return [200, no('message_not_found')];
+      changed.push(asPosted(read.data, { channel, ts }));
+      return [200, JSON.stringify({ ok: true, channel, ts })];
     }
     if (path.startsWith('/services/')) {
       if (error !== null) return [Number(error), 'no'];
       const read = webhookMessage.safeParse(JSON.parse(body));
       if (!read.success) return [400, `invalid_payload ${read.error.message}`];
-      posted.push(asPosted(read.data, null));
+      posted.push(asPosted(read.data, { channel: null, ts: null }));
       return [200, 'ok'];
     }
     if (path.startsWith('/actions/')) {
@@ -158,6 +185,7 @@ export async function startFakeSlack(
     token,
     signingSecret,
     posted,
+    changed,
     answered,
     errors,
     sign,
@@ -202,11 +230,11 @@ function no(error: string): string {
 
 function asPosted(
   { text, blocks }: { readonly text: string; readonly blocks: readonly Block[] },
-  channel: string | null,
+  place: Pick<Posted, 'channel' | 'ts'>,
 ): Posted {
   const mrkdwn = blocks.flatMap((one) => (one.type === 'section' ? [one.text.text] : [])).join('\n');
   return {
-    channel,
+    ...place,
     text,
     blocks,
     mrkdwn,

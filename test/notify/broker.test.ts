@@ -125,6 +125,8 @@ test('notifications and signals: asked, told, approved by a click, used, revoked
   const clicked = await fetch(`${broker.url}/slack/approvals`, { method: 'POST', headers, body });
   expect(clicked.status).toBe(200);
   expect(slack.answered).toMatchObject([{ replace_original: true }]);
+  await until(() => slack.changed.length === 1, 'the message to follow');
+  expect(slack.changed).toMatchObject([{ ts: slack.posted[0]?.ts, buttons: [] }]);
   expect(await open()).toBe(201);
 
   const set = await transmitter.sign(

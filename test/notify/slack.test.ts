@@ -13,6 +13,7 @@ import { type SlackWay, slackChannel } from '../../src/notify/slack/channel.ts';
 import { createSlackDesk, type SlackApp, type SlackUser } from '../../src/notify/slack/desk.ts';
 import { APPROVE, DENY } from '../../src/notify/slack/message.ts';
 import { codeSpan, visible } from '../../src/notify/text.ts';
+import { channelMessages } from '../../src/store/messages.ts';
 import { type ClickOptions, type FakeSlack, linksIn, outsideCode, startFakeSlack } from '../fakes/slack.ts';
 import { asking, callerOf, REPORT_GRANT, type TestBroker, value } from '../support/broker.ts';
 import { openTestLog } from '../support/log.ts';
@@ -56,7 +57,11 @@ function person(subject: string, claims: Readonly<Record<string, Json>>): Caller
 }
 const asker = person('asker', { repository_id: '42' });
 
-async function start(approvals = 1, way: Partial<SlackWay> = {}): Promise<void> {
+async function start(
+  approvals = 1,
+  way: Partial<SlackWay> = {},
+  events: readonly string[] = DEFAULT_EVENTS,
+): Promise<void> {
   hallpass = await stage.start({ grants: grantOf(approvals), people });
   const { broker, verbs } = hallpass;
   const { runtime } = stage;
@@ -67,8 +72,9 @@ async function start(approvals = 1, way: Partial<SlackWay> = {}): Promise<void> 
     apiUrl: `${slack.url}/api`,
     ...way,
   };
-  const channel = slackChannel(settings as SlackWay, true, runtime);
-  const consumer = consumerOf({ name: 'ops', events: DEFAULT_EVENTS, channel }, broker.url);
+  const messages = channelMessages(stage.database, 'ops');
+  const channel = slackChannel(settings as SlackWay, { buttons: true, users, messages, runtime });
+  const consumer = consumerOf({ name: 'ops', events, channel }, broker.url);
   const { sequence } = await openTestLog(stage.database, runtime);
   const follower = createFollower({ ...broker, holder: 'one' }, consumer);
   await follower.open();
@@ -160,6 +166,114 @@ test('slackChannel: an error that passes is waited out, one that stays is a refu
   expect(counted).toEqual([{ refusals: 1 }]);
   await tell();
   expect(slack.posted).toHaveLength(1);
+});
+
+describe('slackChannel: a message follows what comes of its request elsewhere', () => {
+  const lead = person('lead', DBA);
+  const approve = async (view: RequestView, by: Caller) =>
+    value(
+      await hallpass.verbs.approveRequest(by, view.request.id, {
+        digest: view.request.digest,
+        ttlSeconds: null,
+      }),
+    );
+  const kept = () => stage.database.query({ name: 'kept', text: 'select * from channel_message' }, []);
+
+  test.each<[string, string, (view: RequestView) => Promise<unknown>]>([
+    ['approved', 'It is approved, by `lead (ci)`', (view) => approve(view, lead)],
+    ['approved by a user', 'It is approved, by <@U0DBA>', (view) => approve(view, person('dba', DBA))],
+    [
+      'denied',
+      'It is denied, by `lead (ci)`',
+      async ({ request }) => value(await hallpass.verbs.denyRequest(lead, request.id, 'not today')),
+    ],
+    [
+      'cancelled',
+      'It is cancelled, by `asker (ci)`',
+      async ({ request }) => value(await hallpass.verbs.cancelRequest(asker, request.id, 'not needed')),
+    ],
+  ])('%s', async (_, outcome, decide) => {
+    const view = await ask();
+    expect(await kept()).toHaveLength(1);
+    await decide(view);
+    await tell();
+    const [changed] = slack.changed as [FakeSlack['posted'][0]];
+    expect(changed).toMatchObject({ ts: slack.posted[0]?.ts, channel: 'C0OPS', buttons: [] });
+    expect(changed.mrkdwn).toContain(`*${outcome}*`);
+    expect(changed.mrkdwn).toContain('Why: `an incident`');
+    // The news of it comes as well, and nothing is kept of what does not change again.
+    expect(slack.posted).toHaveLength(2);
+    expect(await kept()).toEqual([]);
+  });
+
+  test('expired', async () => {
+    const view = await ask();
+    await stage.runtime.advance(view.request.expiresAt - stage.runtime.now() + 1_000);
+    await hallpass.reap();
+    await tell();
+    expect(slack.changed[0]).toMatchObject({ buttons: [] });
+    expect(slack.changed[0]?.mrkdwn).toContain('*It has expired*');
+  });
+
+  test('one of two approvals leaves the buttons, the second takes them', async () => {
+    await start(2);
+    const view = await ask();
+    await approve(view, lead);
+    await tell();
+    expect(slack.changed[0]?.mrkdwn).toContain('*One more approval; more are needed, by `lead (ci)`*');
+    expect(slack.changed[0]?.buttons).toEqual(slack.posted[0]?.buttons);
+    await send(slack.click(slack.changed[0]!, APPROVE, 'U0OTHERDBA'));
+    expect(await stateOf(view)).toMatchObject({ state: 'approved' });
+    await tell();
+    expect(slack.changed[1]).toMatchObject({ buttons: [] });
+  });
+
+  test('where the channel is told of requests alone, and by a name', async () => {
+    await start(1, { channel: '#ops' }, ['request.created']);
+    await approve(await ask(), lead);
+    await tell();
+    expect(slack.posted).toHaveLength(1);
+    expect(slack.changed).toMatchObject([{ channel: 'C0NAMED', buttons: [] }]);
+  });
+
+  test('what a name holds makes no mention and no format', async () => {
+    await approve(await ask(), person('<!channel> `*x*` <@U0DBA>', DBA));
+    await tell();
+    expect(slack.changed[0]?.links.some((link) => /^[!@#]/.test(link))).toBe(false);
+    expect(outsideCode(slack.changed[0]!.mrkdwn)).not.toMatch(/[<]!|\*x/);
+  });
+
+  test('an error that passes is waited out, and the news is told once', async () => {
+    const view = await ask();
+    await approve(view, lead);
+    slack.errors.push('ratelimited');
+    await expect(tell()).rejects.toThrow('It said "ratelimited"');
+    expect(slack.posted).toHaveLength(1);
+    await tell();
+    expect(slack.changed).toHaveLength(1);
+    expect(slack.posted).toHaveLength(2);
+  });
+
+  test.each(['message_not_found', 'edit_window_closed', 'cant_update_message'])(
+    'a message that is gone or stays keeps nothing back: %s',
+    async (error) => {
+      const view = await ask();
+      await approve(view, lead);
+      slack.errors.push(error);
+      await tell();
+      expect(slack.changed).toEqual([]);
+      expect(slack.posted).toHaveLength(2);
+      expect(await kept()).toEqual([]);
+    },
+  );
+
+  test('not by an incoming webhook, which does not tell where its message is', async () => {
+    await start(1, { kind: 'webhook', url: `${slack.url}/services/T1/B1/x` });
+    await approve(await ask(), lead);
+    await tell();
+    expect(slack.posted).toHaveLength(2);
+    expect(slack.changed).toEqual([]);
+  });
 });
 
 describe('createSlackDesk', () => {

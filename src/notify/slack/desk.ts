@@ -7,7 +7,7 @@ import type { Result } from '../../result.ts';
 import { newId, withDeadline } from '../../runtime.ts';
 import { askFacts, type Notice, requestLink } from '../notice.ts';
 import { codeSpan } from '../text.ts';
-import { sendJson } from './channel.ts';
+import { sendJson } from './api.ts';
 import { type Interaction, readInteraction, type SlackCallback } from './interaction.ts';
 import { slackMessage } from './message.ts';
 
