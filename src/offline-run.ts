@@ -13,6 +13,7 @@ import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { reportText } from './config/report.ts';
 import { HallpassError } from './errors.ts';
+import { instant } from './instant.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import { type KitContents, readContents } from './offline/contents.ts';
 import { type KitHeader, openKit, type ReadKit, readKitFile } from './offline/envelope.ts';
@@ -38,7 +39,7 @@ export async function openCommand(
     throw new UsageError('Cannot open a kit without --purpose: say what it is for, for the log');
   if (io.runtime.now() >= header.expiresAt)
     throw new UsageError(
-      `Cannot open this kit: it expired on ${new Date(header.expiresAt).toISOString()}; a new one is to be sealed`,
+      `Cannot open this kit: it expired on ${instant(header.expiresAt)}; a new one is to be sealed`,
     );
   if (await isReady(io.runtime, header.url, header.ca)) {
     say(io, `Cannot open this kit: the broker at ${header.url} is ready; use "hallpass exec"`);

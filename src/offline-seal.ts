@@ -13,6 +13,7 @@ import { readFileFromDisk } from './config/files.ts';
 import { loadConfig } from './config/load.ts';
 import { reportText } from './config/report.ts';
 import { readYaml } from './config/yaml.ts';
+import { instant } from './instant.ts';
 import type { Json } from './json.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import { type KitContents, LOG_KEY_PATH, restricted, variablesIn } from './offline/contents.ts';
@@ -56,7 +57,7 @@ export async function sealCommand(io: Io, options: SealOptions): Promise<number>
     threshold: options.threshold,
     holders: [...options.holder],
     grants: [...options.grant],
-    expires_at: new Date(expiresAt).toISOString(),
+    expires_at: instant(expiresAt),
   });
   await writeFile(options.out, kit.file, { mode: 0o600, flag: 'wx' }).catch(
     (error: NodeJS.ErrnoException) => {

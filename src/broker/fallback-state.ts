@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import { err, ok, type Result } from '../result.ts';
 import type { FallbackRow } from '../store/rows.ts';
 
@@ -48,7 +49,7 @@ export function takenSince(rule: FallbackRule, row: FallbackRow | null, now: num
     return err(`it is not known whether ${name} can be reached`);
   if (row.failingSince === null) return err(`${name} can be reached: use it`);
   if (row.state !== 'open' || !isLongEnough(rule, row.failingSince, now)) {
-    const since = new Date(row.failingSince).toISOString();
+    const since = instant(row.failingSince);
     return err(`${name} is out of reach since ${since}, and it takes ${rule.afterSeconds} seconds`);
   }
   return ok(row.failingSince);

@@ -1,5 +1,6 @@
 import type { Actor, AuditEvent } from '../audit/event.ts';
 import { printDuration } from '../grants/duration.ts';
+import { instant } from '../instant.ts';
 import type { RequestAsk } from '../store/rows.ts';
 import { visible } from './text.ts';
 
@@ -159,7 +160,7 @@ function wished(ask: RequestAsk): readonly Fact[] {
     ['Task', task],
     ['Why', purpose ?? ''],
     ...(ticket === undefined ? [] : [['Ticket', ticket] as const]),
-    ...(notBefore === undefined ? [] : [['Not before', new Date(notBefore).toISOString()] as const]),
+    ...(notBefore === undefined ? [] : [['Not before', instant(notBefore)] as const]),
     ...(taskGrant === null ? [] : [['Task grant', taskGrant] as const]),
     ...Object.entries(parameters).map(([name, value]): Fact => [`Parameter ${name}`, textOf(value)]),
     ...credentials.map(({ name, target, scope, ttlSeconds, capSeconds }): Fact => {

@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 
 /** A month of the log that is over. */
@@ -19,7 +20,7 @@ export async function sealedMonths(database: Database, before: number): Promise<
           and (to_date(substr(c.relname, 13), 'YYYY_MM') + interval '1 month') at time zone 'UTC' <= $1::timestamptz
         order by 1`,
     },
-    [new Date(before).toISOString()],
+    [instant(before)],
   );
   return Promise.all(
     rows.map(async ({ partition }) => ({ partition, end: await endOf(database, partition) })),

@@ -1,4 +1,5 @@
 import type { NewEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import type { Json } from '../json.ts';
 import type { Database } from './database.ts';
 
@@ -36,7 +37,7 @@ export async function storeConfiguration(
         insert into configuration (digest, parts, loaded_at, approvals) values ($1, $2::jsonb, $3, $4::jsonb)
         on conflict (singleton) do update set digest = $1, parts = $2::jsonb, loaded_at = $3, approvals = $4::jsonb`,
     },
-    [digest, JSON.stringify(parts), new Date(now).toISOString(), JSON.stringify(approvals)],
+    [digest, JSON.stringify(parts), instant(now), JSON.stringify(approvals)],
   );
 }
 

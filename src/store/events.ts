@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, gt, gte, lt, type SQL, sql } from 'drizzle-orm';
 import type { AuditEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import { type Database, withUnavailable } from './database.ts';
 import { auditEvent } from './schema.ts';
 
@@ -41,12 +42,8 @@ export async function listEvents(
     filter.subject === undefined ? undefined : eq(auditEvent.subject, filter.subject),
     filter.kind === undefined ? undefined : eq(auditEvent.kind, filter.kind),
     filter.outcome === undefined ? undefined : eq(auditEvent.outcome, filter.outcome),
-    filter.since === undefined
-      ? undefined
-      : gte(auditEvent.at, sql`${new Date(filter.since).toISOString()}::timestamptz`),
-    filter.until === undefined
-      ? undefined
-      : lt(auditEvent.at, sql`${new Date(filter.until).toISOString()}::timestamptz`),
+    filter.since === undefined ? undefined : gte(auditEvent.at, sql`${instant(filter.since)}::timestamptz`),
+    filter.until === undefined ? undefined : lt(auditEvent.at, sql`${instant(filter.until)}::timestamptz`),
   ];
   const rows = await withUnavailable(() =>
     database.orm

@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import type { Runtime } from '../runtime.ts';
 import { newId } from '../runtime.ts';
 import type { Database } from './database.ts';
@@ -15,7 +16,7 @@ export async function installationMark(database: Database, runtime: Runtime): Pr
           insert into installation (mark, created_at) values ($1, $2) on conflict do nothing returning mark)
         select mark from made union all select mark from installation limit 1`,
     },
-    [newId(runtime).slice(-4), new Date(runtime.now()).toISOString()],
+    [newId(runtime).slice(-4), instant(runtime.now())],
   );
   const mark = rows[0]?.mark;
   // A replica that lost the race does not see the winner's row within its own statement.
@@ -72,7 +73,7 @@ export async function forgetEvidence(database: Database, now: number, limit: num
         where id = any(array(select id from used_evidence where keep_until < $1 order by keep_until limit $2))
         returning 1 as one`,
     },
-    [new Date(now).toISOString(), limit],
+    [instant(now), limit],
   );
   return gone.length;
 }

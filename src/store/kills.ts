@@ -99,7 +99,7 @@ export async function liftBlock(
   const lifted = await database.query(LIFT, [
     id,
     recordOf(runtime, event),
-    new Date(lift.at).toISOString(),
+    instant(lift.at),
     JSON.stringify(lift.by),
     lift.reason,
   ]);
@@ -224,7 +224,7 @@ export async function finishKill(
 ): Promise<KillRow | null> {
   const row = await readKill(database, id);
   if (row === null) return null;
-  await database.query(FINISH, [id, recordOf(runtime, event(row)), new Date(now).toISOString()]);
+  await database.query(FINISH, [id, recordOf(runtime, event(row)), instant(now)]);
   return readKill(database, id);
 }
 
@@ -262,7 +262,7 @@ export async function lapsedBlocks(database: Database, now: number): Promise<Kil
       text: `select * from kill where lifts_at <= $1 and lifted_at is null and marked_at is not null
              order by lifts_at limit 100`,
     },
-    [new Date(now).toISOString()],
+    [instant(now)],
   );
   return rows.map(toKill);
 }

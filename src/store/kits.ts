@@ -1,5 +1,6 @@
 import { getTableColumns } from 'drizzle-orm';
 import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { eventRecord } from './commit.ts';
 import type { Database, Statement } from './database.ts';
@@ -28,13 +29,13 @@ export async function addKit(
   const made = await database.query(ADD_KIT, [
     row.id,
     recordOf(runtime, event),
-    new Date(row.sealedAt).toISOString(),
+    instant(row.sealedAt),
     JSON.stringify(row.sealedBy),
     row.logKey,
     row.threshold,
     JSON.stringify(row.holders),
     JSON.stringify(row.grants),
-    new Date(row.expiresAt).toISOString(),
+    instant(row.expiresAt),
   ]);
   return made.length > 0;
 }
@@ -89,7 +90,7 @@ export async function addEntries(
   }: { readonly kit: string; readonly log: string; readonly entries: readonly KitEntry[] },
 ): Promise<{ readonly added: number; readonly reused: readonly number[] }> {
   if (entries.length === 0) return { added: 0, reused: [] };
-  const at = new Date(runtime.now()).toISOString();
+  const at = instant(runtime.now());
   const record = (index: number, code: number | null, event: NewEvent) => ({
     ...(eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event }) as object),
     index,

@@ -1,4 +1,5 @@
 import { and, asc, eq, getTableColumns, gt, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import { instant } from '../instant.ts';
 import { type Database, withUnavailable } from './database.ts';
 import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
@@ -66,17 +67,13 @@ export async function listLeases(
 
 /** In SQL what `overdueAt` in broker/lease.ts says of a row. */
 function isOverdue(since: number): SQL | undefined {
-  const instant = new Date(since).toISOString();
+  const at = instant(since);
   return and(
     ne(lease.state, 'ended'),
     or(
-      lt(lease.dueAt, sql`${instant}::timestamptz`),
-      lt(lease.expiresAt, sql`${instant}::timestamptz`),
-      and(
-        eq(lease.state, 'ending'),
-        gt(lease.attempts, 1),
-        lt(lease.endingSince, sql`${instant}::timestamptz`),
-      ),
+      lt(lease.dueAt, sql`${at}::timestamptz`),
+      lt(lease.expiresAt, sql`${at}::timestamptz`),
+      and(eq(lease.state, 'ending'), gt(lease.attempts, 1), lt(lease.endingSince, sql`${at}::timestamptz`)),
     ),
   );
 }
@@ -100,10 +97,10 @@ export async function claimDue(
 ): Promise<LeaseRow[]> {
   if (rooms.length === 0) return [];
   const claimed = await database.query<StoredRow>(CLAIM_DUE, [
-    new Date(now).toISOString(),
+    instant(now),
     rooms.map((r) => r.target),
     rooms.map((r) => r.room),
-    new Date(claimUntil).toISOString(),
+    instant(claimUntil),
   ]);
   return claimed.map(toLease);
 }
@@ -174,7 +171,7 @@ export async function lateness(
 ): Promise<Lateness[]> {
   const rows = await database.query<{ target: string; failing: number; due: number; lag: number | null }>(
     LATENESS,
-    [new Date(now).toISOString(), targets],
+    [instant(now), targets],
   );
   return rows.map(({ target, failing, due, lag }) => ({
     target,
@@ -214,7 +211,7 @@ export async function leasesOfAccount(
           and scope ->> 'service_account' = $3
         order by id limit $4`,
     },
-    [targets, new Date(at).toISOString(), account, limit],
+    [targets, instant(at), account, limit],
   );
   return rows.map(toLease);
 }

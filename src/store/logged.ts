@@ -1,4 +1,5 @@
 import { EVENT_VERSION, type NewEvent } from '../audit/event.ts';
+import { instant } from '../instant.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import { eventRecord } from './commit.ts';
 
@@ -21,6 +22,6 @@ export function logWhere(done: string): string {
 
 /** The event as such a statement takes it, as $2. */
 export function recordOf(runtime: Runtime, event: NewEvent): string {
-  const at = new Date(runtime.now()).toISOString();
+  const at = instant(runtime.now());
   return JSON.stringify([eventRecord(0, { v: EVENT_VERSION, id: newId(runtime), at, ...event })]);
 }

@@ -1,3 +1,4 @@
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 
 /** The counter behind a grant's limits. */
@@ -16,7 +17,7 @@ export async function ensureQuotas(
   now: number,
 ): Promise<void> {
   if (grants.length === 0) return;
-  await database.query(ENSURE, [grants, new Date(now).toISOString()]);
+  await database.query(ENSURE, [grants, instant(now)]);
 }
 
 const ENSURE = {

@@ -1,4 +1,5 @@
 import { getTableColumns } from 'drizzle-orm';
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { RequestRow } from './rows.ts';
@@ -46,7 +47,7 @@ export async function lapsedRequests(database: Database, now: number, limit: num
       text: `select * from approval_request where state in ('pending', 'approved') and expires_at <= $1
              order by expires_at limit $2`,
     },
-    [new Date(now).toISOString(), limit],
+    [instant(now), limit],
   );
   return rows.map(toRequest);
 }

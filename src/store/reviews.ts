@@ -1,4 +1,5 @@
 import { getTableColumns } from 'drizzle-orm';
+import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
 import type { ReviewRow } from './rows.ts';
@@ -39,7 +40,7 @@ export async function overdueReviews(
       text: `select * from break_glass_review where state <> 'closed' and practice = $1 and due_at <= $2
              order by due_at, id limit $3`,
     },
-    [practice, new Date(now).toISOString(), limit],
+    [practice, instant(now), limit],
   );
   return rows.map(toReview);
 }
@@ -51,7 +52,7 @@ export async function untoldReviews(database: Database, now: number, limit: numb
       name: 'untold_reviews',
       text: `select * from break_glass_review where state = 'open' and due_at <= $1 order by due_at, id limit $2`,
     },
-    [new Date(now).toISOString(), limit],
+    [instant(now), limit],
   );
   return rows.map(toReview);
 }

@@ -1,6 +1,7 @@
 import { getTableColumns } from 'drizzle-orm';
 import type { NewEvent } from '../audit/event.ts';
 import type { SingleUse } from '../identity/attestor.ts';
+import { instant } from '../instant.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Database, Statement } from './database.ts';
 import { logWhere, recordOf } from './logged.ts';
@@ -41,8 +42,8 @@ export async function addSession(
     row.issuer,
     row.subject,
     JSON.stringify(row.principal),
-    ...[row.beganAt, row.expiresAt, row.endsAt].map((at) => new Date(at).toISOString()),
-    JSON.stringify(evidence.map(({ id, until }) => ({ id, until: new Date(until).toISOString() }))),
+    ...[row.beganAt, row.expiresAt, row.endsAt].map((at) => instant(at)),
+    JSON.stringify(evidence.map(({ id, until }) => ({ id, until: instant(until) }))),
     evidence.length,
     MAX_SESSIONS,
   ]);
@@ -91,7 +92,7 @@ const SESSION_OF_TOKEN: Statement = {
 
 /** It was used: it goes on until then. */
 export async function prolongSession(database: Database, id: string, endsAt: number): Promise<void> {
-  await database.query(PROLONG, [id, new Date(endsAt).toISOString()]);
+  await database.query(PROLONG, [id, instant(endsAt)]);
 }
 
 const PROLONG: Statement = {
@@ -119,7 +120,7 @@ const END: Statement = {
 
 /** Sessions whose time is up. */
 export async function lapsedSessions(database: Database, now: number, limit: number): Promise<SessionRow[]> {
-  const rows = await database.query<StoredRow>(LAPSED, [new Date(now).toISOString(), limit]);
+  const rows = await database.query<StoredRow>(LAPSED, [instant(now), limit]);
   return rows.map(toSession);
 }
 

@@ -1,4 +1,5 @@
 import { and, asc, eq, getTableColumns, gt, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { instant } from '../instant.ts';
 import { type Database, withUnavailable } from './database.ts';
 import { createLookup } from './lookup.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
@@ -102,9 +103,7 @@ export async function expiredTasks(database: Database, now: number, limit: numbe
     database.orm
       .select(columns)
       .from(task)
-      .where(
-        and(eq(task.state, 'open'), sql`${task.expiresAt} <= ${new Date(now).toISOString()}::timestamptz`),
-      )
+      .where(and(eq(task.state, 'open'), sql`${task.expiresAt} <= ${instant(now)}::timestamptz`))
       .orderBy(asc(task.expiresAt))
       .limit(limit),
   );

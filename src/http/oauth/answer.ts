@@ -1,4 +1,5 @@
 import type { OpenedTask } from '../../broker/verbs.ts';
+import { instant } from '../../instant.ts';
 import type { LeaseRow, TaskRow } from '../../store/rows.ts';
 import { ACCESS_TOKEN, DETAILS_TYPE } from './exchange.ts';
 
@@ -72,7 +73,7 @@ function taskDetailsJson(task: TaskRow) {
 }
 
 function leaseDetailsJson(lease: LeaseRow) {
-  const expiresAt = new Date(lease.expiresAt).toISOString();
+  const expiresAt = instant(lease.expiresAt);
   return { lease_id: lease.id, target: lease.target, provider: lease.provider, expires_at: expiresAt };
 }
 

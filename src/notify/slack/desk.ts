@@ -2,6 +2,7 @@ import type { Broker } from '../../broker/broker.ts';
 import type { Refusal } from '../../broker/refusal.ts';
 import { refuse } from '../../broker/refuse.ts';
 import type { PrincipalCaller, RequestView, Verbs } from '../../broker/verbs.ts';
+import { instant } from '../../instant.ts';
 import { type Json, sha256 } from '../../json.ts';
 import type { Result } from '../../result.ts';
 import { newId, withDeadline } from '../../runtime.ts';
@@ -141,14 +142,14 @@ function decided(
   const notice: Notice = {
     id,
     kind: 'request.created',
-    at: new Date(request.createdAt).toISOString(),
+    at: instant(request.createdAt),
     title: `Approval is asked for grant ${grant}`,
     facts: askFacts({
       who: `${requester.subject} (${requester.issuer})${through}`,
       onBehalfOf,
       grant,
       ask,
-      expiresAt: new Date(expiresAt).toISOString(),
+      expiresAt: instant(expiresAt),
     }),
     link: requestLink(url, id),
     decide: { request: id, digest, until: expiresAt },

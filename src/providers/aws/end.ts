@@ -5,6 +5,7 @@ import {
   PutRolePolicyCommand,
 } from '@aws-sdk/client-iam';
 import { ProviderError } from '../../errors.ts';
+import { instant } from '../../instant.ts';
 import type { Json } from '../../json.ts';
 import type { Ended, Ending } from '../provider.ts';
 import { parseRoleArn } from './arn.ts';
@@ -33,7 +34,7 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
   const { target, denial } = context;
   const now = target.runtime.now();
   if (now >= ending.expiresAt) {
-    return { found: false, lapsed: true, evidence: { lapsed_at: new Date(ending.expiresAt).toISOString() } };
+    return { found: false, lapsed: true, evidence: { lapsed_at: instant(ending.expiresAt) } };
   }
   const handle = readHandle(ending.handle);
   // When minting never answered, its role is one of those that grants may name.

@@ -5,6 +5,7 @@ import {
   AssumeRoleWithWebIdentityCommand,
 } from '@aws-sdk/client-sts';
 import { ProviderError } from '../../errors.ts';
+import { instant } from '../../instant.ts';
 import type { Json } from '../../json.ts';
 import type { Minted, Terms } from '../provider.ts';
 import { parseRoleArn } from './arn.ts';
@@ -46,7 +47,7 @@ export async function mint(
         access_key_id: keys.accessKeyId,
         secret_access_key: keys.secretAccessKey,
         session_token: keys.sessionToken,
-        expiration: new Date(expiresAt).toISOString(),
+        expiration: instant(expiresAt),
         region: scope.region ?? settings.region,
         account_id: role.account,
         session_arn: arn,
