@@ -20,7 +20,14 @@ import {
   releaseLog,
 } from '../store/log.ts';
 import { goingBack } from './going-back.ts';
-import { BATCH_GROUPS, CLAIM_MS, IDLE_MS, PARTITION_EVERY_MS, PAUSE_MS, RETRY_MS } from './limits.ts';
+import {
+  BACKLOG_PAUSE_MS,
+  BATCH_GROUPS,
+  CLAIM_MS,
+  PARTITION_EVERY_MS,
+  PAUSE_MS,
+  RETRY_MS,
+} from './limits.ts';
 import type { LogMemory, SeenTree } from './memory.ts';
 
 export interface SequencerOptions {
@@ -63,20 +70,26 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let fault: string | null = null;
   let isReported = false;
   let partitionedAt = Number.NEGATIVE_INFINITY;
+  /** The claim that our last batch was written with, and until when it holds. */
+  let held: { readonly fence: string; readonly until: number } | null = null;
 
   async function tick(): Promise<number> {
+    return (await grow()).length;
+  }
+
+  /** Sequences one batch; answers its events. */
+  async function grow(): Promise<readonly PendingEvent[]> {
     // Taken before the store is read: what is seen while that is under way is no reason to suspect it.
     const before = memory.seen;
     const head = await readLogHead(database);
-    if (head === null) return 0;
+    if (head === null) return [];
     await look(head, before);
-    if (!head.waiting) return 0;
-    const now = runtime.now();
-    const claim = await claimLog(database, holder, now, CLAIM_MS);
-    if (claim === null) return 0;
+    if (!head.waiting) return [];
+    const claim = await claimFrom(head);
+    if (claim === null) return [];
     // Read after the claim: whatever an earlier holder wrote is in it, and what he has yet to write will fail.
     const events = await pendingEvents(database, BATCH_GROUPS);
-    if (events.length === 0) return 0;
+    if (events.length === 0) return [];
     refuseGoingBack(claim, before);
     const edge = await readEdge(claim);
     const size = claim.size + events.length;
@@ -86,9 +99,18 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     // Nobody sees the signature before the commit: a batch that is lost was never promised.
     const checkpoint = signNote(checkpointText({ origin: options.origin, size, root }), options.signers);
     const heldUntil = runtime.now() + CLAIM_MS;
-    if (!(await appendToLog(database, { claim, size, root, checkpoint, heldUntil, events, tiles }))) return 0;
+    if (!(await appendToLog(database, { claim, size, root, checkpoint, heldUntil, events, tiles })))
+      return [];
+    held = { fence: claim.fence, until: heldUntil };
     memory.see({ size, root });
-    return events.length;
+    return events;
+  }
+
+  /** The right to grow the log; null while another replica has it. One that our last batch has prolonged need not be taken anew. */
+  async function claimFrom(head: LogHead): Promise<LogClaim | null> {
+    const now = runtime.now();
+    if (held !== null && head.fence === held.fence && now < held.until - CLAIM_MS / 2) return head;
+    return claimLog(database, holder, now, CLAIM_MS);
   }
 
   /** Holds the log against what was seen of it, whoever grew it since, and remembers what continues that. Throws when nothing does. */
@@ -145,10 +167,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   async function run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      let waitMs = IDLE_MS;
+      let waitMs = PAUSE_MS;
       try {
         await partition();
-        if ((await tick()) > 0) waitMs = PAUSE_MS;
+        if (isFull(await grow())) waitMs = BACKLOG_PAUSE_MS;
       } catch (error) {
         waitMs = RETRY_MS;
         log.error(
@@ -192,6 +214,11 @@ export async function preparePartitions(database: Database, now: number, log: Lo
       log.warn({ err: error }, 'cannot make a partition of the audit log: its events go to the default one');
     }
   }
+}
+
+/** Whether more may wait than came with this batch. */
+function isFull(batch: readonly PendingEvent[]): boolean {
+  return new Set(batch.map(({ group }) => group)).size === BATCH_GROUPS;
 }
 
 function hashOf({ body, seq }: PendingEvent): Hash {

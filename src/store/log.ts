@@ -5,18 +5,23 @@ import type { Database } from './database.ts';
 import { APPEND, CLAIM_LOG, ENTRIES, LEASE_ENTRIES, OPEN_LOG, PENDING, READ_HEAD, TILES } from './log.sql.ts';
 
 /** The log's head as it is stored. */
-export interface LogHead {
+export interface LogHead extends LogClaim {
   readonly origin: string;
-  readonly size: number;
-  readonly root: Hash;
-  /** The signed note of this size; null before the first. */
-  readonly checkpoint: string | null;
   /** The latest note that witnesses cosigned. */
   readonly witnessed: string | null;
   /** Entries below are archived. */
   readonly minimumIndex: number;
   /** Whether committed events wait for their indexes. */
   readonly waiting: boolean;
+}
+
+/** The tree that somebody with the right to grow it goes on from, and that right: it is his as long as nobody counts the fence up. */
+export interface LogClaim {
+  readonly size: number;
+  readonly root: Hash;
+  /** The signed note of this size; null before the first. */
+  readonly checkpoint: string | null;
+  readonly fence: string;
 }
 
 /** Makes the log with this name, unless there is one; answers its name, which stays for good. */
@@ -33,7 +38,7 @@ export async function readLogHead(database: Database): Promise<LogHead | null> {
     [],
   );
   if (row === undefined) return null;
-  const { origin, checkpoint, witnessed, waiting } = row;
+  const { origin, checkpoint, witnessed, waiting, fence } = row;
   const size = Number(row.size);
   return {
     origin,
@@ -43,15 +48,8 @@ export async function readLogHead(database: Database): Promise<LogHead | null> {
     witnessed,
     minimumIndex: Number(row.minimumIndex),
     waiting,
+    fence,
   };
-}
-
-/** The right to grow the log, as long as nobody counts the fence up. */
-export interface LogClaim {
-  readonly size: number;
-  readonly root: Hash;
-  readonly checkpoint: string | null;
-  readonly fence: string;
 }
 
 /** A holder whose claim reaches further ahead than this many times its length set it by a clock that was wrong. */

@@ -159,6 +159,46 @@ test('tick: a holder that was overtaken writes nothing', async () => {
   expect(await checkLog()).toBe(5);
 });
 
+test('tick: a claim is taken once while it is prolonged, and its holder notices when it is lost', async () => {
+  const names: string[] = [];
+  let before = async (_statement: string) => {};
+  const watched: Database = {
+    ...database,
+    async query(statement, parameters) {
+      names.push(statement.name);
+      await before(statement.name);
+      return database.query(statement, parameters);
+    },
+  };
+  const claims = () => names.splice(0).filter((name) => name === 'claim_log').length;
+  const one = await openTestLog(watched, runtime, { signer, holder: 'one' });
+  let aheadMs = 0;
+  const clock = { ...runtime, now: () => runtime.now() + aheadMs };
+  const two = await openTestLog(database, clock, { signer, holder: 'two' });
+  for (let i = 0; i < 5; i++) {
+    await commit(2);
+    expect(await one.sequencer.tick()).toBe(2);
+    expect(await two.sequencer.tick()).toBe(0);
+    runtime.jump(2_000);
+  }
+  expect(claims()).toBe(1);
+  // Overtaken between its look at the head and its write, by one whose clock is ahead.
+  await commit(2);
+  before = async (statement) => {
+    if (statement !== 'append_to_log') return;
+    before = async () => {};
+    aheadMs = 5_001;
+    expect(await two.sequencer.tick()).toBe(2);
+  };
+  expect(await one.sequencer.tick()).toBe(0);
+  expect(claims()).toBe(0);
+  await commit(1);
+  expect(await one.sequencer.tick()).toBe(0);
+  expect(claims()).toBe(1);
+  expect(await two.sequencer.tick()).toBe(1);
+  expect(await checkLog()).toBe(13);
+});
+
 test('tick: killed before or after any of its statements, it loses nothing and forks nothing', async () => {
   await openTestLog(database, runtime, { signer });
   await fc.assert(
