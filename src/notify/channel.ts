@@ -10,11 +10,15 @@ export interface Channel {
    * else where it may later; it is then called again with the same, so it may arrive twice. By one process at a time.
    */
   send(notice: Notice, event: AuditEvent, signal: AbortSignal): Promise<void>;
-  /**
-   * Absent where what was sent stays as it is. Changes what was sent of a request after an event of it, wanted or not,
-   * and throws as `send` does. It comes before `send`, and as often as that is tried.
-   */
-  amend?(event: AuditEvent, signal: AbortSignal): Promise<void>;
+  /** Absent where what was sent stays as it is. */
+  readonly amendments?: Amendments;
+}
+
+export interface Amendments {
+  /** The kinds of events after which what was sent is another, whether anybody wants to be told of them or not. */
+  readonly kinds: ReadonlySet<AuditEvent['kind']>;
+  /** Changes it, and throws as `send` does. It comes before `send`, and as often as that is tried. */
+  amend(event: AuditEvent, signal: AbortSignal): Promise<void>;
 }
 
 /** A message that asks for an approval, as its channel can find and change it. */
@@ -68,11 +72,11 @@ export function consumerOf({ name, events, channel }: NamedChannel, url: string)
     steps: (entries) =>
       stepsFor(entries, (event) => {
         const isNews = isWanted(event, events) && !isAboutItself(event, name);
-        const amends = channel.amend !== undefined && event.kind.startsWith('request.');
-        if (!isNews && !amends) return null;
+        const amendments = channel.amendments?.kinds.has(event.kind) ? channel.amendments : null;
+        if (!isNews && amendments === null) return null;
         return {
           async send(signal) {
-            if (amends) await channel.amend?.(event, signal);
+            await amendments?.amend(event, signal);
             if (isNews) await channel.send(noticeOf(event, url), event, signal);
           },
           givenUp: (refusals, detail) => ({

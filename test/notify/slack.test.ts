@@ -267,6 +267,18 @@ describe('slackChannel: a message follows what comes of its request elsewhere', 
     },
   );
 
+  test('what it has nothing to say of goes by in one step, however much that is', async () => {
+    const messages = channelMessages(stage.database, 'ops');
+    const way = { kind: 'token', token: slack.token, channel: 'C0OPS', apiUrl: slack.url } as const;
+    const channel = slackChannel(way, { buttons: true, users, messages, runtime: stage.runtime });
+    const { steps } = consumerOf({ name: 'ops', events: ['request.created'], channel }, 'https://x.example');
+    const entry = (kind: string, index: number) => ({ index, body: JSON.stringify({ kind, data: {} }) });
+    const quiet = ['request.refused', 'request.redeemed', 'lease.ended', 'request.refused'].map(entry);
+    expect(steps(quiet, 'x').map(({ entries }) => entries)).toEqual([4]);
+    const decided = steps([...quiet, entry('request.denied', 4), entry('request.refused', 5)], 'x');
+    expect(decided.map(({ entries }) => entries)).toEqual([5, 1]);
+  });
+
   test('not by an incoming webhook, which does not tell where its message is', async () => {
     await start(1, { kind: 'webhook', url: `${slack.url}/services/T1/B1/x` });
     await approve(await ask(), lead);

@@ -1,10 +1,11 @@
+import type { AuditEvent } from '../../audit/event.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Channel, SentMessages } from '../channel.ts';
 import type { Notice } from '../notice.ts';
 import { callSlack, type SlackAnswer, SlackRefused, sendJson } from './api.ts';
 import type { SlackUser } from './desk.ts';
 import { slackMessage, UNREAD } from './message.ts';
-import { outcomeOf } from './outcome.ts';
+import { OUTCOMES, outcomeOf } from './outcome.ts';
 
 interface TokenWay {
   readonly kind: 'token';
@@ -49,33 +50,33 @@ interface Place {
 function botChannel(way: TokenWay, settings: SlackSettings): Channel {
   const { users, messages, runtime } = settings;
 
-  return {
-    async send(notice, event, signal) {
-      // A receiver of messages sees by it what was sent twice.
-      const metadata = { event_type: 'hallpass_event', event_payload: { id: notice.id, kind: notice.kind } };
-      const body = { ...showing(notice, settings), ...UNREAD, metadata, channel: way.channel };
-      const place = placeIn(await callSlack(runtime, way, 'chat.postMessage', body, signal));
-      if (event.kind === 'request.created' && place !== null)
-        await messages.keep(event.data.id, { place, notice });
-    },
+  async function send(notice: Notice, event: AuditEvent, signal: AbortSignal): Promise<void> {
+    // A receiver of messages sees by it what was sent twice.
+    const metadata = { event_type: 'hallpass_event', event_payload: { id: notice.id, kind: notice.kind } };
+    const body = { ...showing(notice, settings), ...UNREAD, metadata, channel: way.channel };
+    const place = placeIn(await callSlack(runtime, way, 'chat.postMessage', body, signal));
+    if (event.kind === 'request.created' && place !== null)
+      await messages.keep(event.data.id, { place, notice });
+  }
 
-    async amend(event, signal) {
-      const outcome = outcomeOf(event, users);
-      const message = outcome && (await messages.read(outcome.request));
-      if (!message) return;
-      const { decide, ...told } = message.notice as Notice;
-      const notice = { ...told, decide: outcome.isFinal ? null : decide };
-      const { parse, link_names } = UNREAD;
-      const place = message.place as Place;
-      const body = { ...showing(notice, settings, outcome.text), parse, link_names, ...place };
-      try {
-        await callSlack(runtime, way, 'chat.update', body, signal);
-      } catch (error) {
-        if (!(error instanceof SlackRefused && UNCHANGEABLE.has(error.code))) throw error;
-      }
-      if (outcome.isFinal) await messages.forget(outcome.request);
-    },
-  };
+  async function amend(event: AuditEvent, signal: AbortSignal): Promise<void> {
+    const outcome = outcomeOf(event, users);
+    const message = outcome && (await messages.read(outcome.request));
+    if (!message) return;
+    const { decide, ...told } = message.notice as Notice;
+    const notice = { ...told, decide: outcome.isFinal ? null : decide };
+    const { parse, link_names } = UNREAD;
+    const place = message.place as Place;
+    const body = { ...showing(notice, settings, outcome.text), parse, link_names, ...place };
+    try {
+      await callSlack(runtime, way, 'chat.update', body, signal);
+    } catch (error) {
+      if (!(error instanceof SlackRefused && UNCHANGEABLE.has(error.code))) throw error;
+    }
+    if (outcome.isFinal) await messages.forget(outcome.request);
+  }
+
+  return { send, amendments: { kinds: OUTCOMES, amend } };
 }
 
 /** That a message is gone, or stays as it is (https://docs.slack.dev/reference/methods/chat.update). */

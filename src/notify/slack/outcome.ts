@@ -3,7 +3,7 @@ import { who } from '../notice.ts';
 import { codeSpan } from '../text.ts';
 import type { SlackUser } from './desk.ts';
 
-/** What a request has come to, as its message says it; null for events that do not change that. */
+/** What a request has come to, as its message says it. */
 export interface RequestOutcome {
   readonly request: string;
   /** Safe to show: what comes from outside is in a code span. */
@@ -12,6 +12,16 @@ export interface RequestOutcome {
   readonly isFinal: boolean;
 }
 
+/** The kinds of events that say what a request has come to. */
+export const OUTCOMES: ReadonlySet<AuditEvent['kind']> = new Set([
+  'request.approved',
+  'request.auto-approved',
+  'request.denied',
+  'request.cancelled',
+  'request.expired',
+]);
+
+/** Null for events of other kinds. */
 export function outcomeOf(event: AuditEvent, users: ReadonlyMap<string, SlackUser>): RequestOutcome | null {
   const by = `by ${mentionOf(event.actor, users)}`;
   switch (event.kind) {
