@@ -43,9 +43,9 @@ export function outcomeOf(event: AuditEvent, users: ReadonlyMap<string, SlackUse
   }
 }
 
-/** Somebody as Slack knows him, where the configuration says who that is. */
+/** Somebody as Slack knows him, where the configuration says who that is and nobody stands between. */
 function mentionOf(actor: Actor, users: ReadonlyMap<string, SlackUser>): string {
-  if (actor.kind !== 'system')
+  if (actor.kind !== 'system' && actor.actors === undefined)
     for (const [id, { issuer, subject }] of users)
       if (issuer === actor.issuer && subject === actor.subject) return `<@${id}>`;
   return codeSpan(who(actor), 200).text;
