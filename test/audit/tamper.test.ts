@@ -70,7 +70,11 @@ const ROWS: readonly (readonly [string, string, number])[] = [
     `drop index log_leaf_seq; update log_leaf l set seq = (select seq from log_leaf where index = 551 - l.index) where index in (270, 281)`,
     270,
   ],
-  ['all from a point on are deleted', `delete from audit_event where seq >= ${at(290)}`, 290],
+  [
+    'all from a point on are deleted',
+    'delete from audit_event where seq in (select seq from log_leaf where index >= 290)',
+    290,
+  ],
 ];
 
 test.each(ROWS)('verifyLog: finds that %s, and names the entry', async (_, sql, index) => {

@@ -174,7 +174,7 @@ test('discovery: a relying party that is not ours finds the keys over HTTP and v
   database = await store.open();
   onTestFinished(() => database.close());
   // The relying party has the real clock.
-  runtime = createTestRuntime({ now: Date.now() });
+  runtime = createTestRuntime({ now: Date.now(), runs: true });
   let handler: (request: Request) => Response | Promise<Response> = () => new Response(null, { status: 503 });
   const server = serve({ fetch: (request) => handler(request), port: 0, hostname: '127.0.0.1' });
   onTestFinished(() => void server.close());

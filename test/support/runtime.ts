@@ -8,13 +8,15 @@ export const TEST_EPOCH = Date.parse('2026-03-01T12:00:00Z');
 export interface TestRuntimeOptions {
   /** Milliseconds since the epoch at which the clock starts. */
   now?: number;
+  /** Whether the clock also goes on by itself, as does that of others who take part. No sleep becomes due by that. */
+  runs?: boolean;
   /** Makes `randomBytes` repeatable: equal seeds give equal bytes. Real randomness without it. */
   seed?: string;
   /** What `fetch` calls after it has written the host down; the real one without it. */
   fetch?: typeof globalThis.fetch;
 }
 
-/** A `Runtime` whose clock moves by hand only. Sockets are real; time is not. */
+/** A `Runtime` whose clock moves by hand only, unless it `runs`. Sockets are real; time is not. */
 export interface TestRuntime extends Runtime {
   /** `host:port` of every address that `fetch` was asked for, in order, refused calls included. */
   readonly hosts: readonly string[];
@@ -40,6 +42,8 @@ export function createTestRuntime(options: TestRuntimeOptions = {}): TestRuntime
   const hosts: string[] = [];
   const passOn = options.fetch ?? globalThis.fetch;
   let wallOffset = options.now ?? TEST_EPOCH;
+  const begun = Date.now();
+  const run = options.runs ? () => Date.now() - begun : () => 0;
   let elapsed = 0;
   let order = 0;
   let drawn = 0;
@@ -57,7 +61,7 @@ export function createTestRuntime(options: TestRuntimeOptions = {}): TestRuntime
 
   return {
     hosts,
-    now: () => wallOffset + elapsed,
+    now: () => wallOffset + elapsed + run(),
     sleep(ms, signal) {
       return new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason);

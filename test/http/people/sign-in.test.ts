@@ -9,7 +9,7 @@ let world: PeopleWorld;
 let runtime: TestRuntime;
 
 beforeAll(async () => {
-  runtime = createTestRuntime({ now: Date.now() });
+  runtime = createTestRuntime({ now: Date.now(), runs: true });
   world = await createPeopleWorld({ runtime });
 });
 afterAll(async () => {

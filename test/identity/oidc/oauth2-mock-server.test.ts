@@ -17,7 +17,7 @@ async function startServer() {
 
 test('createOidcAttestor: tells what another issuer makes well from what it makes wrong', async () => {
   const { server, url } = await startServer();
-  const runtime = createTestRuntime({ now: Date.now() });
+  const runtime = createTestRuntime({ now: Date.now(), runs: true });
   const attestor = createOidcAttestor('mock', settingsOf({ issuer: url }), runtime);
   const verdict = async (claims: Record<string, unknown>, expiresIn = 300) => {
     const token = await server.issuer.buildToken({

@@ -66,7 +66,7 @@ async function startProvider(): Promise<{ url: string; token(): Promise<string> 
 
 test('createOidcAttestor: verifies the access token of a real OpenID provider, by discovery', async () => {
   const provider = await startProvider();
-  const runtime = createTestRuntime({ now: Date.now() });
+  const runtime = createTestRuntime({ now: Date.now(), runs: true });
   const attestor = createOidcAttestor(
     'provider',
     settingsOf({
