@@ -69,7 +69,8 @@ test('parseGlob: hostile lengths take linear time', () => {
   const started = performance.now();
   expect(matches(`${'**a'.repeat(60)}b`, 'a'.repeat(10_000))).toBe(false);
   expect(matches(`${'*a'.repeat(80)}b`, 'a'.repeat(10_000))).toBe(false);
-  expect(performance.now() - started).toBeLessThan(1000);
+  // However busy the machine is: one that backtracks would take years.
+  expect(performance.now() - started).toBeLessThan(20_000);
   expect(matches('**', 'a'.repeat(16_385))).toBe(false);
 });
 
