@@ -4,7 +4,13 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import type { NewEvent } from '../../src/audit/event.ts';
 import { eventSchema } from '../../src/audit/schema.ts';
 import { createFollower, watchLag } from '../../src/export/follower.ts';
-import { CHANNEL_PREFIX, consumerOf, DEFAULT_EVENTS, isWanted } from '../../src/notify/channel.ts';
+import {
+  CHANNEL_PREFIX,
+  type Channel,
+  consumerOf,
+  DEFAULT_EVENTS,
+  isWanted,
+} from '../../src/notify/channel.ts';
 import { webhookChannel } from '../../src/notify/webhook.ts';
 import { type Committer, createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
@@ -21,12 +27,15 @@ let committer: Committer;
 let secret: string;
 let hook: Awaited<ReturnType<typeof startReceiver>>;
 let sequence: () => Promise<number>;
+/** Deliveries that are under way. */
+let sending: number;
 
 beforeEach(async () => {
   database = await store.open();
   runtime = createTestRuntime();
   secret = Buffer.from(runtime.randomBytes(24)).toString('hex');
   hook = await startReceiver();
+  sending = 0;
   ({ sequence } = await openTestLog(database, runtime));
   committer = createCommitter(database, runtime);
 });
@@ -53,12 +62,18 @@ const told = (received: readonly { readonly body: string }[] = hook.taken) =>
   received.map(({ body }) => JSON.parse(body).data.id);
 
 function follow({ holder = 'one', events = DEFAULT_EVENTS, name = 'ops', over = database } = {}) {
-  const channel = webhookChannel({ url: `${hook.url}/hook`, secret }, runtime);
+  const hooked = webhookChannel({ url: `${hook.url}/hook`, secret }, runtime);
+  const channel: Channel = {
+    async send(notice, event, signal) {
+      sending++;
+      await hooked.send(notice, event, signal).finally(() => sending--);
+    },
+  };
   const consumer = consumerOf({ name, events, channel }, 'https://hallpass.example');
   return createFollower({ database: over, runtime, log: silent, holder }, consumer);
 }
 
-/** Runs a loop until `enough`, moving the clock on whenever it waits. */
+/** Runs a loop until `enough`, moving the clock on whenever it waits: between two attempts, or for what gets no answer. */
 async function running(
   follower: ReturnType<typeof follow>,
   enough: () => boolean | Promise<boolean>,
@@ -67,7 +82,7 @@ async function running(
   const begun = runtime.now();
   const loop = follower.run(stop.signal);
   for (let i = 0; i < 400 && !(await enough()); i++) {
-    await until(() => runtime.sleeping() > 0 || hook.came.length > 0);
+    await until(() => runtime.sleeping() > 0 && (sending === 0 || hook.hanging() > 0));
     await runtime.advance(500);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }

@@ -21,6 +21,7 @@ export async function startReceiver(status = 204) {
   const came: Received[] = [];
   const faults: (ReceiverFault | null)[] = [];
   const answer = { status, body: '' };
+  let hanging = 0;
   const server: Server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk) => {
@@ -30,7 +31,10 @@ export async function startReceiver(status = 204) {
       const received = { path: request.url ?? '', headers: request.headers, body };
       came.push(received);
       const fault = faults.shift() ?? null;
-      if (fault === 'hang') return;
+      if (fault === 'hang') {
+        hanging++;
+        return void response.once('close', () => hanging--);
+      }
       if (fault === 'cut') {
         taken.push(received);
         return void request.socket.destroy();
@@ -49,6 +53,8 @@ export async function startReceiver(status = 204) {
     came,
     faults,
     answer,
+    /** How many requests get no answer just now. */
+    hanging: () => hanging,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
