@@ -4,6 +4,8 @@ import { createHolder, type Holder } from '../../src/cli/agent/holder.ts';
 import { createClient } from '../../src/client/client.ts';
 import type { KeepEvent } from '../../src/client/keep.ts';
 import { fakeBorder } from '../fakes/border.ts';
+import { seal } from '../fakes/seal.ts';
+import { createUnderWay } from '../support/work.ts';
 
 const MINUTE = 60_000;
 let holder: Holder | undefined;
@@ -13,19 +15,12 @@ function setUp(
   before: (verb: string, ...args: readonly unknown[]) => Refusal | undefined = () => undefined,
   options: { heartbeatSeconds?: number; credentials?: string[] } = {},
 ) {
-  const border = fakeBorder({ before: async (verb, ...args) => before(verb, ...args), ...options });
+  const border = fakeBorder({ seal, before: async (verb, ...args) => before(verb, ...args), ...options });
   const token = border.verbs.admit('job');
-  let asking = 0;
+  const asked = createUnderWay();
   const client = createClient({
     url: 'http://127.0.0.1:1/',
-    fetch: async (input, init) => {
-      asking++;
-      try {
-        return await border.app.request(new Request(input as URL, init));
-      } finally {
-        asking--;
-      }
-    },
+    fetch: async (input, init) => border.app.request(new Request(input as URL, init)),
     token: async () => token,
     sleep: async () => {},
   });
@@ -33,16 +28,14 @@ function setUp(
   const changes: string[] = [];
   const failures: unknown[] = [];
   holder = createHolder({
-    // What is sealed is opened by threads of their own, which nobody here could wait for.
-    open: () =>
-      client.openTask(
-        {
-          grant: 'reports',
-          task: 'nightly-1',
-          ...(options.credentials ? { credentials: options.credentials } : {}),
-        },
-        { unsealed: true },
-      ),
+    open: async () => {
+      const opening = client.openTask({
+        grant: 'reports',
+        task: 'nightly-1',
+        ...(options.credentials ? { credentials: options.credentials } : {}),
+      });
+      return asked.watch(await asked.add(opening));
+    },
     now: border.clock.now,
     sleep: border.clock.sleep,
     on: ({ kind }) => events.push(kind),
@@ -53,7 +46,7 @@ function setUp(
     for (let left = ms; left > 0; left -= MINUTE / 4) {
       await border.clock.advance(Math.min(left, MINUTE / 4));
       // What was asked is answered, and what follows from it is done, however busy the machine is.
-      for (let turn = 0; turn < 8 || asking > 0; turn++)
+      for (let turn = 0; turn < 8 || asked.count > 0; turn++)
         await new Promise((resolve) => setTimeout(resolve, 1));
     }
   };

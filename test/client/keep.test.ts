@@ -5,6 +5,8 @@ import { type KeepEvent, type Kept, keepTask } from '../../src/client/keep.ts';
 import { HallpassError } from '../../src/errors.ts';
 import { fakeBorder } from '../fakes/border.ts';
 import { fakeClock } from '../fakes/clock.ts';
+import { seal } from '../fakes/seal.ts';
+import { createUnderWay } from '../support/work.ts';
 
 const MINUTE = 60_000;
 let kept: Kept | undefined;
@@ -15,32 +17,26 @@ async function setUp(
   before: (verb: string) => Refusal | undefined | Promise<Refusal | undefined> = () => undefined,
   options: { heartbeatSeconds?: number; ourClockIsOffMs?: number; renewals?: boolean; atCap?: boolean } = {},
 ) {
-  const border = fakeBorder({ before: async (verb) => before(verb), ...options });
+  const border = fakeBorder({ seal, before: async (verb) => before(verb), ...options });
   const token = border.verbs.admit('job');
   const ours = fakeClock(border.clock.now() + (options.ourClockIsOffMs ?? 0));
-  let asking = 0;
   const client = createClient({
     url: 'http://127.0.0.1:1/',
     fetch: async (input, init) => {
-      asking++;
-      try {
-        const answer = await border.app.request(new Request(input as URL, init));
-        if (!options.atCap) return answer;
-        const body = (await answer.text()).replace(
-          /"expires_at":("[^"]+"),"cap_at":"[^"]+"/,
-          '"expires_at":$1,"cap_at":$1',
-        );
-        return new Response(body, answer);
-      } finally {
-        asking--;
-      }
+      const answer = await border.app.request(new Request(input as URL, init));
+      if (!options.atCap) return answer;
+      const body = (await answer.text()).replace(
+        /"expires_at":("[^"]+"),"cap_at":"[^"]+"/,
+        '"expires_at":$1,"cap_at":$1',
+      );
+      return new Response(body, answer);
     },
     token: async () => token,
   });
-  // What is sealed is opened by threads of their own, which nobody here could wait for.
-  const task = await client.openTask({ grant: 'reports', task: 'nightly-1' }, { unsealed: true });
+  const task = await client.openTask({ grant: 'reports', task: 'nightly-1' });
+  const asked = createUnderWay();
   const events: KeepEvent[] = [];
-  kept = keepTask(task, {
+  kept = keepTask(asked.watch(task), {
     on: (event) => events.push(event),
     now: ours.now,
     sleep: ours.sleep,
@@ -49,7 +45,8 @@ async function setUp(
   });
   /** What was asked is answered, and what follows from it is done, however busy the machine is. */
   const settle = async () => {
-    for (let turn = 0; turn < 8 || asking > 0; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    for (let turn = 0; turn < 8 || asked.count > 0; turn++)
+      await new Promise((resolve) => setTimeout(resolve, 1));
   };
   const pass = async (ms: number) => {
     for (let left = ms; left > 0; left -= MINUTE / 4) {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { readYaml } from '../../src/config/yaml.ts';
+import { processorMs } from '../support/work.ts';
 
 const read = (text: string) => readYaml(new TextEncoder().encode(text));
 const faultsOf = (text: string) => {
@@ -64,9 +65,8 @@ test('readYaml: all keys that are there twice', () => {
 });
 
 test('readYaml: finds 20,000 keys without a wait', () => {
-  const started = performance.now();
-  expect(faultsOf(Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n'))).toEqual([]);
-  expect(performance.now() - started).toBeLessThan(20_000);
+  const text = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n');
+  expect(processorMs(() => expect(faultsOf(text)).toEqual([]))).toBeLessThan(5000);
 });
 
 test('readYaml: knows where a path stands, and the nearest part of one that does not', () => {

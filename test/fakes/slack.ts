@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 
 /**
- * A FAKE of Slack, after https://docs.slack.dev: `chat.postMessage` and `chat.update`, incoming webhooks, answers to `response_url`, and
- * clicks that it signs as Slack does. It is strict: what Slack's limits or forms do not allow is an error, and it reads
- * messages as Slack does, to say what would have become a link or a mention.
+ * A FAKE of Slack, after https://docs.slack.dev: `chat.postMessage` and `chat.update`, incoming webhooks, answers to
+ * `response_url`, and clicks that it signs as Slack does. It is strict: what Slack's limits or forms do not allow is an
+ * error, and it reads messages as Slack does, to say what would have become a link or a mention.
  */
 export interface FakeSlack {
   readonly url: string;

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseGlob } from '../../src/grants/glob.ts';
+import { processorMs } from '../support/work.ts';
 
 const matches = (pattern: string, value: string): boolean => {
   const glob = parseGlob(pattern);
@@ -66,11 +67,11 @@ test.each([
 });
 
 test('parseGlob: hostile lengths take linear time', () => {
-  const started = performance.now();
-  expect(matches(`${'**a'.repeat(60)}b`, 'a'.repeat(10_000))).toBe(false);
-  expect(matches(`${'*a'.repeat(80)}b`, 'a'.repeat(10_000))).toBe(false);
-  // However busy the machine is: one that backtracks would take years.
-  expect(performance.now() - started).toBeLessThan(20_000);
+  const took = processorMs(() => {
+    expect(matches(`${'**a'.repeat(60)}b`, 'a'.repeat(10_000))).toBe(false);
+    expect(matches(`${'*a'.repeat(80)}b`, 'a'.repeat(10_000))).toBe(false);
+  });
+  expect(took).toBeLessThan(1000);
   expect(matches('**', 'a'.repeat(16_385))).toBe(false);
 });
 

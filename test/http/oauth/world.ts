@@ -50,7 +50,7 @@ export interface OAuthWorld {
 
 export async function openOAuthWorld(issuerSettings: Record<string, unknown> = {}): Promise<OAuthWorld> {
   // The clients of these tests have clocks of their own.
-  const runtime = createTestRuntime({ now: Date.now(), runs: true });
+  const runtime = createTestRuntime({ now: Date.now() });
   const store = await anyStore();
   const database = await store.open();
   const [ci, agents] = await Promise.all([
