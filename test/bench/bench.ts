@@ -1,21 +1,19 @@
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 
 /** `npm run bench`: figures beside their yardsticks, each part in a run of its own. `--part` names parts, or `all`. */
 
 type Rows = readonly Record<string, unknown>[];
 
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '10' },
-    connections: { type: 'string', default: '64' },
-    leases: { type: 'string', default: '1000000' },
-    events: { type: 'string', default: '50000' },
-    rows: { type: 'string', default: '10000000' },
-    part: { type: 'string', multiple: true, default: ['lifecycles', 'evidence'] },
-    provider: { type: 'string' },
-  },
+const options = readOptions({
+  json: { type: 'boolean', default: false },
+  seconds: { type: 'string', default: '10' },
+  connections: { type: 'string', default: '64' },
+  leases: { type: 'string', default: '1000000' },
+  events: { type: 'string', default: '50000' },
+  rows: { type: 'string', default: '10000000' },
+  part: { type: 'string', multiple: true, default: ['lifecycles', 'evidence'] },
+  provider: { type: 'string' },
 });
 const seconds = Number(options.seconds);
 const connections = Number(options.connections);

@@ -1,19 +1,19 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { defaultServerLimits } from '../../src/http/limits.ts';
 import { startServer } from '../../src/http/server.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { fakeBorder } from '../fakes/border.ts';
 import { seal } from '../fakes/seal.ts';
+import { readOptions } from '../support/options.ts';
 
 /**
  * What the built command line costs: `npm run build && npx tsx test/bench/cli.ts [--runs 30]`. Rounds take turns, so that
  * a busy machine is equally unkind to all; the least is what the code costs, the median what this machine made of it.
  */
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '20' } } });
-const RUNS = Number(values.runs);
+const options = readOptions({ runs: { type: 'string', default: '20' } });
+const RUNS = Number(options.runs);
 const HALLPASS = fileURLToPath(new URL('../../dist/hallpass.js', import.meta.url));
 if (!existsSync(HALLPASS)) throw new Error('Build first: npm run build');
 

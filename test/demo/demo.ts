@@ -1,17 +1,15 @@
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import { keepRunning } from './keep.ts';
 import { conclude, createReporter } from './report.ts';
 import { tellStory } from './story.ts';
 import { buildWorld, OPERATOR } from './world.ts';
 
 /** `npm run demo`: the main job, told in a terminal. Exits with 1 if anything that it claims is not so. */
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    provider: { type: 'string', default: 'postgres' },
-    story: { type: 'string', default: 'batch-job' },
-  },
+const options = readOptions({
+  json: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  provider: { type: 'string', default: 'postgres' },
+  story: { type: 'string', default: 'batch-job' },
 });
 const print = (text: string) => void (options.json ? process.stderr : process.stdout).write(`${text}\n`);
 if (options.story === 'break-glass' && options.provider === 'postgres') {

@@ -1,17 +1,15 @@
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import { countsText } from './crowd.ts';
 import { type Measured, type Played, play } from './scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 
 /** `npm run faults`: real faults on real processes and servers, under load, and what became of them. */
-const { values } = parseArgs({
-  options: {
-    /** For how long rounds of each scenario are begun. */
-    minutes: { type: 'string', default: '1' },
-    /** One of them, or several separated by commas; all without it. */
-    scenario: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-  },
+const values = readOptions({
+  /** For how long rounds of each scenario are begun. */
+  minutes: { type: 'string', default: '1' },
+  /** One of them, or several separated by commas; all without it. */
+  scenario: { type: 'string' },
+  seed: { type: 'string', default: '1' },
 });
 const names = values.scenario?.split(',') ?? SCENARIOS.map(({ name }) => name);
 const unknown = names.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));

@@ -1,23 +1,21 @@
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import { anyStore } from '../support/stores.ts';
 import { type Counts, type History, play } from './history.ts';
 import { MUTATIONS } from './mutations.ts';
 import { openEmptiedStore } from './store.ts';
 import { tell } from './tell.ts';
 
-const { values } = parseArgs({
-  options: {
-    /** How many seeds. */
-    seeds: { type: 'string', default: '100' },
-    /** The first one. */
-    seed: { type: 'string', default: '1' },
-    /** After how many minutes no further seed is begun. */
-    minutes: { type: 'string', default: '600' },
-    /** Breaks the broker first: part of a mutation's name. */
-    mutation: { type: 'string' },
-    /** Prints the whole trace. */
-    trace: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  /** How many seeds. */
+  seeds: { type: 'string', default: '100' },
+  /** The first one. */
+  seed: { type: 'string', default: '1' },
+  /** After how many minutes no further seed is begun. */
+  minutes: { type: 'string', default: '600' },
+  /** Breaks the broker first: part of a mutation's name. */
+  mutation: { type: 'string' },
+  /** Prints the whole trace. */
+  trace: { type: 'boolean', default: false },
 });
 const first = Number(values.seed);
 const seeds = Number(values.seeds);
