@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { type Load, loadEmpty, loadLifecycles, WARM_UP_SECONDS } from './load.ts';
+import { type Lifecycles, type Load, loadEmpty, loadLifecycles, WARM_UP_SECONDS } from './load.ts';
 import { type BenchWorld, buildBenchWorld, serveProcess } from './world.ts';
 
 /** What a lifecycle costs, beside the bare server and the bare target in the same run. */
@@ -13,6 +13,8 @@ export async function measureLifecycles(
   const token = await world.token();
   progress('an empty route ...');
   const empty = await measureEmpty(connections, seconds);
+  progress('a sketch of a lifecycle, without checks ...');
+  const sketch = await measureSketch(world, token, connections, seconds);
   await using broker = await world.startBroker();
   progress('issue and complete, in-process target ...');
   await loadLifecycles(broker.url, token, 'memory', connections, WARM_UP_SECONDS);
@@ -25,9 +27,14 @@ export async function measureLifecycles(
   return [
     row('empty route', empty, ''),
     row(
+      'sketch of a lifecycle, no checks',
+      { ...sketch.open, perSecond: sketch.perSecond },
+      `${percent(sketch.perSecond / empty.perSecond)} of the empty route`,
+    ),
+    row(
       'issue+complete, in-process target',
       { ...memory.open, perSecond: memory.perSecond },
-      `${percent(memory.perSecond / empty.perSecond)} of the empty route`,
+      `${percent(memory.perSecond / empty.perSecond)} of the empty route, ${percent(memory.perSecond / sketch.perSecond)} of the sketch`,
     ),
     { what: 'bare CREATE ROLE + DROP ROLE', 'per second': Math.round(bare) },
     row(
@@ -35,7 +42,10 @@ export async function measureLifecycles(
       { ...postgres.open, perSecond: postgres.perSecond },
       `${percent(postgres.perSecond / bare)} of bare roles`,
     ),
-    { what: 'failed requests', 'per second': memory.failures + postgres.failures + empty.failures },
+    {
+      what: 'failed requests',
+      'per second': memory.failures + postgres.failures + sketch.failures + empty.failures,
+    },
   ];
 }
 
@@ -53,6 +63,17 @@ async function measureEmpty(connections: number, seconds: number): Promise<Load>
   await using served = await serveProcess('empty.process.ts');
   await loadEmpty(served.url, connections, 2);
   return await loadEmpty(served.url, connections, seconds);
+}
+
+async function measureSketch(
+  world: BenchWorld,
+  token: string,
+  connections: number,
+  seconds: number,
+): Promise<Lifecycles> {
+  await using served = await serveProcess('sketch.process.ts', [world.postgres.adminUrl]);
+  await loadLifecycles(served.url, token, 'memory', connections, WARM_UP_SECONDS);
+  return await loadLifecycles(served.url, token, 'memory', connections, seconds);
 }
 
 /** What the target can do at the most: the same statements, with a verifier made beforehand, and nothing around them. */
