@@ -1,9 +1,9 @@
 import type { Statement } from './database.ts';
 
 /**
- * The statement of the group commit, put together from the parts that a group has. It takes the units ($1, the numbers
- * of the changes within the group), the clock ($2), and for each part an array of JSON, one element for each row,
- * naming its unit. It answers the units that it refused, and why; all others are done.
+ * The statement of the group commit, put together from the parts that a group has. It takes the clock
+ * ($1), and for each part an array of JSON, one element for each row, naming its unit: the number of the change within
+ * the group. It answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
  * the commit. Stored rows are named by arrays of their keys, never by a join alone: whatever the planner believes of
@@ -20,6 +20,9 @@ export function commitStatement(parts: readonly CommitPart[]): Statement {
 }
 
 const statements = new Map<string, Statement>();
+
+/** Says of a unit that it can be: a look into a hash of those that cannot, which is nearly always empty. */
+const GOOD = 'not in (select unit from refused)';
 
 /** Rows of one kind, and what the statement does with them. */
 interface Part {
@@ -60,8 +63,8 @@ const evidence: Part = {
   writes: [
     `use_evidence as (
       insert into used_evidence (id, used_for, keep_until)
-      select e.id, e."usedFor", e."keepUntil" from evidence e join good using (unit)
-      where e.id not in (select id from used_before))`,
+      select e.id, e."usedFor", e."keepUntil" from evidence e
+      where e.unit ${GOOD} and e.id not in (select id from used_before))`,
   ],
 };
 
@@ -86,7 +89,7 @@ const newTasks: Part = {
         n.issuer, n.subject, n.principal, n."tokenHash", n."sealedToken", n."publicKey", n."idempotencyKey",
         n."requestDigest", n."openedAt", n."expiresAt", n."heartbeatSeconds", n."heartbeatDueAt", n.cnf, n.ticket,
         n.practice
-      from new_task n join good using (unit))`,
+      from new_task n where n.unit ${GOOD})`,
   ],
 };
 
@@ -101,8 +104,8 @@ const changedTasks: Part = {
       update task t set version = t.version + 1, state = c.state, expires_at = c."expiresAt",
         heartbeat_due_at = c."heartbeatDueAt", ended_at = c."endedAt", end_reason = c."endReason",
         exit_status = c."exitStatus"
-      from changed_task c join good using (unit)
-      where t.id = c.id and t.id = any(array(select id from changed_task)))`,
+      from changed_task c
+      where c.unit ${GOOD} and t.id = c.id and t.id = any(array(select id from changed_task)))`,
   ],
 };
 
@@ -126,8 +129,8 @@ const changedLeases: Part = {
         due_at = c."dueAt", handle = c.handle, sealed = c.sealed, end_reason = c."endReason",
         ending_since = c."endingSince", attempts = c.attempts, last_error = c."lastError", ended_at = c."endedAt",
         outcome = c.outcome, evidence = c.evidence, use = c.use
-      from changed_lease c join good using (unit)
-      where l.id = c.id and l.id = any(array(select id from changed_lease)))`,
+      from changed_lease c
+      where c.unit ${GOOD} and l.id = c.id and l.id = any(array(select id from changed_lease)))`,
   ],
 };
 
@@ -147,7 +150,7 @@ const newLeases: Part = {
         scope, counted, created_at, expires_at, cap_at, due_at)
       select n.id, n."taskId", n.version, n.state, n.credential, n."grant", n.target, n.provider, n.name, n.issuer,
         n.subject, n.scope, n.counted, n."createdAt", n."expiresAt", n."capAt", n."dueAt"
-      from new_lease n join good using (unit))`,
+      from new_lease n where n.unit ${GOOD})`,
   ],
 };
 
@@ -167,7 +170,7 @@ const newRequests: Part = {
         created_at, expires_at, task_id)
       select n.id, n.version, n.state, n.digest, n."grant", n.issuer, n.subject, n.ask, n.requester, n.approvals,
         n."createdAt", n."expiresAt", n."taskId"
-      from new_request n join good using (unit))`,
+      from new_request n where n.unit ${GOOD})`,
   ],
 };
 
@@ -180,8 +183,8 @@ const changedRequests: Part = {
     `change_request as (
       update approval_request r set version = r.version + 1, state = c.state, approvals = c.approvals,
         reason = c.reason, task_id = c."taskId"
-      from changed_request c join good using (unit)
-      where r.id = c.id and r.id = any(array(select id from changed_request)))`,
+      from changed_request c
+      where c.unit ${GOOD} and r.id = c.id and r.id = any(array(select id from changed_request)))`,
   ],
 };
 
@@ -196,7 +199,7 @@ const newReviews: Part = {
         practice, purpose, ticket, opened_at, due_at)
       select n.id, n.version, n.state, n."grant", n."taskId", n.issuer, n.subject, n.person, n.people, n.practice,
         n.purpose, n.ticket, n."openedAt", n."dueAt"
-      from new_review n join good using (unit))`,
+      from new_review n where n.unit ${GOOD})`,
   ],
 };
 
@@ -209,8 +212,8 @@ const changedReviews: Part = {
     `change_review as (
       update break_glass_review r set version = r.version + 1, state = c.state, closed_at = c."closedAt",
         closed_by = c."closedBy", finding = c.finding
-      from changed_review c join good using (unit)
-      where r.id = c.id and r.id = any(array(select id from changed_review)))`,
+      from changed_review c
+      where c.unit ${GOOD} and r.id = c.id and r.id = any(array(select id from changed_review)))`,
   ],
 };
 
@@ -227,8 +230,8 @@ const quotas: Part = {
         case when q.hour >= h.hour then q.issued else 0 end as issued,
         case when q.hour >= h.hour then q.issued_previous
              when q.hour = h.hour - interval '1 hour' then q.issued else 0 end as issued_previous,
-        1 - extract(epoch from $2::timestamptz - h.hour) / 3600 as share
-      from locked_quota q, lateral (select greatest(q.hour, date_trunc('hour', $2::timestamptz, 'UTC')) as hour) h)`,
+        1 - extract(epoch from $1::timestamptz - h.hour) / 3600 as share
+      from locked_quota q, lateral (select greatest(q.hour, date_trunc('hour', $1::timestamptz, 'UTC')) as hour) h)`,
     // Each unit is counted with all before it in the group that add to the same counter.
     `quota_wanted as (
       select u.unit, u.key, u."maxLive", u."maxTotal", u."maxIssuedAnHour",
@@ -247,7 +250,7 @@ const quotas: Part = {
       update quota q set live = q.live + d.live, total = q.total + d.total, hour = n.hour,
         issued = n.issued + d.issued, issued_previous = n.issued_previous
       from (select key, sum(live) as live, sum(total) as total, sum(issued) as issued
-            from quota_use join good using (unit) group by key) d
+            from quota_use where unit ${GOOD} group by key) d
         join quota_now n using (key)
       where q.key = d.key and q.key = any(array(select key from quota_use)))`,
   ],
@@ -261,10 +264,10 @@ const taskGrants: Part = {
     `make_task_grant as (
       insert into task_grant (id, grant_name, grant_version, cut, created_by, created_at, expires_at, uses)
       select n.id, n."grant", n."grantVersion", n.cut, n."createdBy", n."createdAt", n."expiresAt", n.uses
-      from new_task_grant n join good using (unit))`,
+      from new_task_grant n where n.unit ${GOOD})`,
     `count_task_grant as (
-      insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $2::timestamptz, 'UTC')
-      from new_task_grant n join good using (unit))`,
+      insert into quota (key, hour) select 'task-grant:' || n.id, date_trunc('hour', $1::timestamptz, 'UTC')
+      from new_task_grant n where n.unit ${GOOD})`,
   ],
 };
 
@@ -277,7 +280,7 @@ const events: Part = {
     `log_event as (
       insert into audit_event (id, at, kind, task_id, lease_id, grant_name, target, issuer, subject, outcome, body)
       select e.id, e.at, e.kind, e."taskId", e."leaseId", e."grant", e.target, e.issuer, e.subject, e.outcome, e.body
-      from numbered_event e join good using (unit) order by e.position
+      from numbered_event e where e.unit ${GOOD} order by e.position
       returning seq, at)`,
     'await_index as (insert into audit_pending (at, seqs) select at, array_agg(seq order by seq) from log_event group by at)',
   ],
@@ -308,19 +311,18 @@ function textOf(names: readonly CommitPart[]): string {
   const parts = names.map((name) => PARTS[name]);
   const records = parts.map(
     ({ rows, columns }, i) =>
-      `${rows} as (select * from json_to_recordset($${i + 3}::json) as x("unit" int, ${columns}))`,
+      `${rows} as (select * from json_to_recordset($${i + 2}::json) as x("unit" int, ${columns}))`,
   );
   const refusals = parts.flatMap((part) => part.refuses ?? []);
   const tables = [
-    'unit as (select value::int as unit from json_array_elements_text($1::json))',
-    'clock as (select $2::timestamptz as now)',
+    // Also where no part asks for it: a parameter that a statement does not name has no type.
+    'clock as (select $1::timestamptz as now)',
     ...records,
     ...parts.flatMap((part) => part.finds ?? []),
     `block as (
       select x.* from (select blocks from gate ${names.includes('newLeases') ? HOLD : ''}) g,
         jsonb_to_recordset(g.blocks) as x("issuer" text, "subject" text, "grant" text, "target" text, "task" text))`,
     `refused (unit, conflict) as (${["select 0, '' where false", ...refusals].join(' union all ')})`,
-    'good as (select unit from unit where unit not in (select unit from refused))',
     ...parts.flatMap((part) => part.writes),
   ];
   return `with ${tables.join(',\n')}\nselect unit, min(conflict) as conflict from refused group by unit`;

@@ -277,10 +277,9 @@ function statementOf(
       rows.events.push(eventRecord(unit, { v: EVENT_VERSION, id: newId(runtime), at, ...event }));
   }
   const parts = COMMIT_PARTS.filter((part) => rows[part].length > 0);
-  const units = group.map((_, unit) => unit);
   return {
     statement: commitStatement(parts),
-    parameters: [JSON.stringify(units), at, ...parts.map((part) => JSON.stringify(rows[part]))],
+    parameters: [at, ...parts.map((part) => JSON.stringify(rows[part]))],
   };
 }
 

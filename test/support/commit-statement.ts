@@ -15,5 +15,5 @@ export function committedRows<Row>(
 ): readonly Row[] {
   const digit = COMMIT_PARTS.indexOf(part).toString(36);
   const position = NAME.exec(name)?.[1]?.indexOf(digit) ?? -1;
-  return position < 0 ? [] : (JSON.parse(String(parameters[position + 2])) as Row[]);
+  return position < 0 ? [] : (JSON.parse(String(parameters[position + 1])) as Row[]);
 }
