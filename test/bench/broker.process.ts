@@ -35,4 +35,6 @@ process.once('SIGTERM', async () => {
   await running.stop();
   process.disconnect?.();
 });
+// Whoever measures has gone: what he does not end would stay.
+process.once('disconnect', () => process.exit());
 process.send?.({ url: running.url });

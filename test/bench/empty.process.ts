@@ -4,10 +4,8 @@ import { Hono } from 'hono';
 /** The yardstick: an empty Hono route in a process of its own. */
 const app = new Hono();
 app.get('/', (c) => c.text('ok'));
-const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) =>
+serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) =>
   process.send?.({ url: `http://127.0.0.1:${port}` }),
 );
-process.once('SIGTERM', () => {
-  server.close();
-  process.disconnect?.();
-});
+process.once('SIGTERM', () => process.exit());
+process.once('disconnect', () => process.exit());

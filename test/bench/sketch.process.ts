@@ -97,4 +97,5 @@ app.post('/v1/tasks/:id/complete', async (c) => {
 serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) =>
   process.send?.({ url: `http://127.0.0.1:${port}` }),
 );
-process.once('SIGTERM', () => process.exit(0));
+process.once('SIGTERM', () => process.exit());
+process.once('disconnect', () => process.exit());
