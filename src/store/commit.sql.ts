@@ -1,9 +1,9 @@
 import type { Statement } from './database.ts';
 
 /**
- * The statement of the group commit, put together from the parts that a group has. It takes the clock
- * ($1), and for each part an array of JSON, one element for each row, naming its unit: the number of the change within
- * the group. It answers the units that it refused, and why; all others are done.
+ * The statement of the group commit, put together from the parts that a group has. It takes the clock ($1), and for
+ * each part an array of JSON, one element for each row, naming its unit: the number of the change within the group. It
+ * answers the units that it refused, and why; all others are done.
  *
  * Rows to be changed are locked in the order of their ids before anything is decided, so the decision holds until
  * the commit. Stored rows are named by arrays of their keys, never by a join alone: whatever the planner believes of

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { type Lifecycles, type Load, loadEmpty, loadLifecycles, WARM_UP_SECONDS } from './load.ts';
+import { type Lifecycles, type Load, loadEmpty, loadWarm } from './load.ts';
 import { type BenchWorld, buildBenchWorld, serveProcess } from './world.ts';
 
 /** What a lifecycle costs, beside the bare server and the bare target in the same run. */
@@ -17,29 +17,27 @@ export async function measureLifecycles(
   const sketch = await measureSketch(world, token, connections, seconds);
   await using broker = await world.startBroker();
   progress('issue and complete, in-process target ...');
-  await loadLifecycles(broker.url, token, 'memory', connections, WARM_UP_SECONDS);
-  const memory = await loadLifecycles(broker.url, token, 'memory', connections, seconds);
+  const memory = await loadWarm(broker.url, token, 'memory', connections, seconds);
   progress('issue and complete, Postgres as target ...');
-  await loadLifecycles(broker.url, token, 'postgres', connections, WARM_UP_SECONDS);
-  const postgres = await loadLifecycles(broker.url, token, 'postgres', connections, seconds);
+  const postgres = await loadWarm(broker.url, token, 'postgres', connections, seconds);
   progress('bare CREATE ROLE and DROP ROLE ...');
   const bare = await measureBareRoles(world, connections, seconds);
   return [
     row('empty route', empty, ''),
     row(
       'sketch of a lifecycle, no checks',
-      { ...sketch.open, perSecond: sketch.perSecond },
+      issuing(sketch),
       `${percent(sketch.perSecond / empty.perSecond)} of the empty route`,
     ),
     row(
       'issue+complete, in-process target',
-      { ...memory.open, perSecond: memory.perSecond },
+      issuing(memory),
       `${percent(memory.perSecond / empty.perSecond)} of the empty route, ${percent(memory.perSecond / sketch.perSecond)} of the sketch`,
     ),
     { what: 'bare CREATE ROLE + DROP ROLE', 'per second': Math.round(bare) },
     row(
       'issue+complete, Postgres target',
-      { ...postgres.open, perSecond: postgres.perSecond },
+      issuing(postgres),
       `${percent(postgres.perSecond / bare)} of bare roles`,
     ),
     {
@@ -59,6 +57,11 @@ function row(what: string, { perSecond, p50, p99 }: Load, beside: string) {
   };
 }
 
+/** How many lifecycles, and how long their opening takes. */
+function issuing({ open, perSecond }: Lifecycles): Load {
+  return { ...open, perSecond };
+}
+
 async function measureEmpty(connections: number, seconds: number): Promise<Load> {
   await using served = await serveProcess('empty.process.ts');
   await loadEmpty(served.url, connections, 2);
@@ -72,8 +75,7 @@ async function measureSketch(
   seconds: number,
 ): Promise<Lifecycles> {
   await using served = await serveProcess('sketch.process.ts', [world.postgres.adminUrl]);
-  await loadLifecycles(served.url, token, 'memory', connections, WARM_UP_SECONDS);
-  return await loadLifecycles(served.url, token, 'memory', connections, seconds);
+  return await loadWarm(served.url, token, 'memory', connections, seconds);
 }
 
 /** What the target can do at the most: the same statements, with a verifier made beforehand, and nothing around them. */

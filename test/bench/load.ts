@@ -48,6 +48,18 @@ export async function loadLifecycles(
   });
 }
 
+/** The same, once it is warm. */
+export async function loadWarm(
+  url: string,
+  token: string,
+  grant: string,
+  connections: number,
+  seconds: number,
+): Promise<Lifecycles> {
+  await loadLifecycles(url, token, grant, connections, WARM_UP_SECONDS);
+  return loadLifecycles(url, token, grant, connections, seconds);
+}
+
 /** Begins a lifecycle `perSecond` times a second, however long each takes. */
 export async function loadAtRate(
   url: string,

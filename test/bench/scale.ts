@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import { type Load, loadAtRate, loadLifecycles, timeAtRate, WARM_UP_SECONDS } from './load.ts';
+import { type Load, loadAtRate, loadLifecycles, loadWarm, timeAtRate, WARM_UP_SECONDS } from './load.ts';
 import { fillLeases, markOf } from './standing.ts';
 import { type BenchWorld, buildBenchWorld, type Served } from './world.ts';
 
@@ -197,8 +197,7 @@ export async function measureReplicas(seconds: number) {
   await using world = await buildBenchWorld();
   const token = await world.token();
   await using first = await world.startBroker();
-  await loadLifecycles(first.url, token, 'memory', CONNECTIONS, WARM_UP_SECONDS);
-  const one = await loadLifecycles(first.url, token, 'memory', CONNECTIONS, seconds);
+  const one = await loadWarm(first.url, token, 'memory', CONNECTIONS, seconds);
   await using second = await world.startBroker();
   await loadLifecycles(second.url, token, 'memory', CONNECTIONS, WARM_UP_SECONDS);
   const both = await Promise.all(
