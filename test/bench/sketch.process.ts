@@ -1,13 +1,13 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
-import { generateKeyPair, jwtVerify, SignJWT } from 'jose';
 import pg from 'pg';
 
 /**
- * A yardstick, and no broker: what a lifecycle costs that checks nothing. Two requests, one ES256 signature and its
- * verification, four transitions with six events, each durable before the next, by a group commit with two writers.
- * No grant, version, limit, kill, index, hash or deadline; and it believes every token that opens a task.
+ * A yardstick, and no broker: what a lifecycle costs that checks nothing. Two requests, and four transitions with six
+ * events, each durable before the next, by a group commit with two writers. No grant, version, limit, kill, index, hash
+ * or deadline; it looks at no token. Nothing is signed or verified, as in a warm broker, which knows the issuer's token
+ * by then and gives tokens of its own that are random.
  */
 const [url = ''] = process.argv.slice(2);
 const free = [new pg.Client(url), new pg.Client(url)];
@@ -73,21 +73,21 @@ async function writeGroups(): Promise<void> {
   free.push(client);
 }
 
-const { privateKey, publicKey } = await generateKeyPair('ES256');
 const app = new Hono();
 
 app.post('/v1/tasks', async (c) => {
   await c.req.json();
   const id = randomUUID();
   await commit(id, 'minting', ['task.opened', 'lease.intended']);
-  const token = await new SignJWT({ task: id }).setProtectedHeader({ alg: 'ES256' }).sign(privateKey);
   await commit(id, 'active', ['lease.issued']);
-  return c.json({ task: { id }, token, credentials: { c: { secret: randomUUID() } } });
+  return c.json({
+    task: { id },
+    token: randomBytes(32).toString('base64url'),
+    credentials: { c: randomUUID() },
+  });
 });
 
 app.post('/v1/tasks/:id/complete', async (c) => {
-  const bearer = c.req.header('authorization')?.slice('Bearer '.length) ?? '';
-  await jwtVerify(bearer, publicKey);
   const id = c.req.param('id');
   await commit(id, 'ending', ['task.ended', 'lease.ending']);
   await commit(id, 'ended', ['lease.ended']);
