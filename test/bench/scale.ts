@@ -133,7 +133,7 @@ export async function measureDrain(logins: number) {
   const admin = await world.postgres.connect();
   const before = await drainBare(world, admin, logins / 2);
   await makeLogins(admin, `${mark}2`, logins);
-  const handle = `jsonb_build_object('oid', (select oid::text from pg_roles where rolname = '${mark}2' || lpad(n::text, 25, '0')), 'owned_objects', 'reassign')`;
+  const handle = `jsonb_build_object('oid', (select oid::text from pg_roles where rolname = '${mark}2' || lpad(n::text, 25, '0')), 'owned_objects', 'drop')`;
   const dueAt = `now() + interval '5 seconds'`;
   await fillLeases(store, mark, { kind: 2, target: 'postgres', leases: logins, dueAt, handle });
   const ours = `from lease where id like '2%'`;

@@ -14,19 +14,19 @@ import { type EndPlan, endPlan } from './handle.ts';
 import { MAX_DROPS, MAX_SEEN, MAX_WAITS } from './limits.ts';
 import {
   inFlightStatement,
-  isLeft,
+  leftOf,
   leftStatement,
   lookStatement,
   NOTHING,
   type Sight,
-  sightIn,
+  sightOf,
 } from './look.ts';
 import { disown, grantToOurselves, rollBackPrepared } from './remains.ts';
 import type { PostgresSettings } from './settings.ts';
 import { identifier } from './sql.ts';
 import { pause } from './waiting.ts';
 
-const DOING = 'end a login';
+export const DOING = 'end a login';
 
 /** What ending a login needs. */
 export interface EndContext {
@@ -36,7 +36,7 @@ export interface EndContext {
 }
 
 /** One call of `end`. */
-interface Call extends EndContext {
+export interface Call extends EndContext {
   readonly role: string;
   readonly name: string;
   readonly plan: EndPlan;
@@ -57,14 +57,9 @@ interface Call extends EndContext {
   };
 }
 
-/**
- * Ends a login: bars it, cuts its sessions, removes what it owns and holds in every database, and drops it. Each step
- * is a transaction of its own, so that access is gone as early as can be and a step that fails undoes none before.
- * Two processes may end one login at once: whoever finds it changed under him begins again.
- */
-export async function end(context: EndContext, ending: Ending, signal: AbortSignal): Promise<Ended> {
+export function callOf(context: EndContext, ending: Ending, signal: AbortSignal): Call {
   const plan = endPlan(ending.handle, context.settings);
-  const call: Call = {
+  return {
     ...context,
     signal,
     plan,
@@ -74,13 +69,21 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
     mintUnanswered: plan.oid === null,
     deeds: { found: false, sessions: new Set(), seen: new Map(), prepared: new Set(), disowned: new Map() },
   };
+}
+
+/**
+ * Ends a login: bars it, cuts its sessions, removes what it owns and holds in every database, and drops it. Each step
+ * is a transaction of its own, so that access is gone as early as can be and a step that fails undoes none before.
+ * Two processes may end one login at once: whoever finds it changed under him begins again.
+ */
+export async function end(call: Call): Promise<Ended> {
   for (let collisions = 0; ; collisions++) {
     try {
       await endOnce(call);
       return ended(call);
     } catch (error) {
       if (collisions >= (COLLISIONS[vendorCode(error) ?? ''] ?? 0)) throw error;
-      await pause(call.runtime, collisions, DOING, signal);
+      await pause(call.runtime, collisions, DOING, call.signal);
     }
   }
 }
@@ -125,10 +128,9 @@ function bar(call: Call): Promise<Sight> {
 
 /** Drops it, and looks after that is committed. What came in between to stand in the way is for the next round. */
 function drop(call: Call): Promise<Sight> {
-  const { role, name, oid } = call;
-  const sql = `BEGIN; DROP ROLE IF EXISTS ${role}; COMMIT; ${leftStatement(name, oid)}`;
+  const sql = `BEGIN; DROP ROLE IF EXISTS ${call.role}; COMMIT; ${leftStatement([call])}`;
   return orLook(call, DEPENDENT_OBJECTS, async (client) =>
-    isLeft(await client.query(sql)) ? look(call, client) : NOTHING,
+    leftOf(await client.query(sql), [call]).length > 0 ? look(call, client) : NOTHING,
   );
 }
 
@@ -150,8 +152,8 @@ function orLook(
 
 /** What there is of it, after something else in the same round trip. */
 async function look(call: Call, client: pg.ClientBase, after?: string): Promise<Sight> {
-  const statement = lookStatement(call.name, call.oid);
-  const sight = sightIn(await client.query(after === undefined ? statement : `${after}; ${statement}`));
+  const statement = lookStatement([call]);
+  const sight = sightOf(await client.query(after === undefined ? statement : `${after}; ${statement}`));
   call.oid ??= sight.oid;
   return sight;
 }
@@ -239,7 +241,7 @@ function onMain<T>(
   return connections.run(settings.database, DOING, signal, work);
 }
 
-function ended({ deeds }: Call): Ended {
+export function ended({ deeds }: Call): Ended {
   return {
     found: deeds.found,
     sessions: [...deeds.seen.values()],

@@ -39,6 +39,13 @@ export const MAX_WAITS = 26;
  */
 export const MAX_COLLISIONS = 12;
 
+/** Groups of logins that are ended at a time, and logins in one. */
+export const END_GROUPS = 4;
+export const END_GROUP_LOGINS = 32;
+
+/** How long a group waits for a lock: who has to wait for longer goes on alone, and keeps no other. */
+export const END_GROUP_LOCK_MS = 100;
+
 /** Rounds of removing what it owns and dropping it, when somebody grants to it in between. */
 export const MAX_DROPS = 4;
 

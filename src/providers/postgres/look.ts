@@ -31,50 +31,60 @@ export interface SeenSession extends Sighting {
  * `pg_shdepend` lists exactly what would stand in the way of `DROP ROLE`, for all databases of the server, so that
  * they need not be searched. A session that starts passes the check of `NOLOGIN` before it is visible, and its client
  * can make that moment long (`post_auth_delay`); it then holds a lock on its database, which clients that have not
- * proven their password do not.
+ * proven their password do not. Those locks are read before the sessions, so that who becomes visible in between is seen.
  */
 export const prepareLooks = `
-  PREPARE hallpass_look (text, oid) AS
+  PREPARE hallpass_look (text[], oid[]) AS
   WITH it AS MATERIALIZED (
-    SELECT role, coalesce(role, CASE WHEN $2::regrole::text = $2::text THEN $2 END) AS session_role
-    FROM (SELECT to_regrole(quote_ident($1))::oid AS role) named)
+    SELECT place, role, coalesce(role, CASE WHEN known::regrole::text = known::text THEN known END) AS session_role
+    FROM (SELECT place, known, to_regrole(quote_ident(name))::oid AS role
+      FROM unnest($1, $2) WITH ORDINALITY AS asked (name, known, place)) named),
+  activity AS MATERIALIZED (SELECT pid, usesysid, client_addr, application_name, backend_start
+    FROM pg_stat_get_activity(NULL))
   SELECT it.role::text AS oid,
-    ARRAY(SELECT json_build_object('pid', pid, 'address', host(client_addr), 'application', application_name,
-        'since', (extract(epoch FROM backend_start) * 1000)::bigint)
-      FROM pg_stat_get_activity(NULL) WHERE usesysid = it.session_role) AS sessions,
     ARRAY(SELECT l.pid FROM pg_lock_status() l
       WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND l.mode = 'RowExclusiveLock'
         AND NOT EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.usesysid IS NOT NULL)) AS starting,
+    ARRAY(SELECT json_build_object('pid', pid, 'address', host(client_addr), 'application', application_name,
+        'since', (extract(epoch FROM backend_start) * 1000)::bigint)
+      FROM activity WHERE usesysid = it.session_role) AS sessions,
     ARRAY(SELECT DISTINCT b.datname::text FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
       WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = it.role) AS databases,
     ARRAY(SELECT json_build_object('gid', p.gid, 'database', b.datname)
       FROM pg_prepared_xact() p JOIN pg_database b ON b.oid = p.dbid
       WHERE p.ownerid = it.session_role) AS prepared
-  FROM it;
-  PREPARE hallpass_left (text, oid) AS
-  SELECT to_regrole(quote_ident($1)) IS NOT NULL OR EXISTS (
-    SELECT FROM pg_stat_get_activity(NULL) WHERE usesysid = $2 AND $2::regrole::text = $2::text) AS is_left`;
+  FROM it ORDER BY place;
+  PREPARE hallpass_left (text[], oid[]) AS
+  SELECT to_regrole(quote_ident(name)) IS NOT NULL OR EXISTS (
+    SELECT FROM pg_stat_get_activity(NULL) WHERE usesysid = known AND known::regrole::text = known::text) AS is_left
+  FROM unnest($1, $2) WITH ORDINALITY AS asked (name, known, place) ORDER BY place`;
 
-/**
- * A statement that gives one `Sight`. With `knownOid` it also sees the sessions of a role that somebody else has
- * dropped, unless the oid serves another role by now.
- */
-export function lookStatement(name: string, knownOid: string | null): string {
-  return execute('hallpass_look', name, knownOid);
+/** A login to look for. With its oid the sessions are seen of a role that somebody else has dropped, unless that oid serves another role by now. */
+export interface Wanted {
+  readonly name: string;
+  readonly oid: string | null;
 }
 
-/** A cheaper statement that tells whether there is still such a role, or a session of the one with `knownOid`. */
-export function leftStatement(name: string, knownOid: string | null): string {
-  return execute('hallpass_left', name, knownOid);
+/** A statement that gives one `Sight` for each login, in their order. */
+export function lookStatement(logins: readonly Wanted[]): string {
+  return execute('hallpass_look', logins);
 }
 
-function execute(statement: string, name: string, knownOid: string | null): string {
-  return `EXECUTE ${statement} (${literal(name)}, ${knownOid === null ? 'NULL' : literal(knownOid)})`;
+/** A cheaper statement that tells whether there is still such a role, or a session of it. */
+export function leftStatement(logins: readonly Wanted[]): string {
+  return execute('hallpass_left', logins);
 }
 
-/** What a query answers that ends with a `leftStatement`. */
-export function isLeft(results: Results): boolean {
-  return lastRow<{ is_left: boolean }>(results).is_left;
+function execute(statement: string, logins: readonly Wanted[]): string {
+  const names = logins.map(({ name }) => literal(name));
+  const oids = logins.map(({ oid }) => (oid === null ? 'NULL' : literal(oid)));
+  return `EXECUTE ${statement} (ARRAY[${names.join(', ')}], ARRAY[${oids.join(', ')}]::oid[])`;
+}
+
+/** What a query says that ends with a `leftStatement`: the logins of which there is something left. */
+export function leftOf<Login extends Wanted>(results: Results, logins: readonly Login[]): readonly Login[] {
+  const rows = lastRows<{ is_left: boolean }>(results, logins.length);
+  return logins.filter((_, place) => rows[place]?.is_left !== false);
 }
 
 /** Neither a role nor a session. */
@@ -87,23 +97,32 @@ export const NOTHING: Sight = {
   prepared: [],
 };
 
-/** The sight in the last result of a query that ends with a `lookStatement`. */
-export function sightIn(results: Results): Sight {
-  const row = lastRow<StoredSight>(results);
-  return {
-    ...row,
-    sessions: row.sessions.map(({ pid }) => pid),
-    seen: row.sessions,
-  };
+/** What a query says that ends with a `lookStatement` for one login. */
+export function sightOf(results: Results): Sight {
+  const [row] = lastRows<StoredSight>(results, 1);
+  if (row === undefined) throw noAnswer();
+  return toSight(row);
+}
+
+/** What a query says that ends with a `lookStatement`, in the order of the logins. */
+export function sightsOf(results: Results, logins: readonly Wanted[]): readonly Sight[] {
+  return lastRows<StoredSight>(results, logins.length).map(toSight);
+}
+
+function toSight(row: StoredSight): Sight {
+  return { ...row, sessions: row.sessions.map(({ pid }) => pid), seen: row.sessions };
 }
 
 type Results = pg.QueryResult | pg.QueryResult[];
 
-function lastRow<Row>(results: Results): Row {
+function lastRows<Row>(results: Results, count: number): readonly Row[] {
   const last = Array.isArray(results) ? results.at(-1) : results;
-  const row: Row | undefined = last?.rows[0];
-  if (!row) throw new ProviderError('target-failed', 'Cannot see what the target holds: it gave no answer');
-  return row;
+  if (last?.rows.length !== count) throw noAnswer();
+  return last.rows;
+}
+
+function noAnswer(): ProviderError {
+  return new ProviderError('target-failed', 'Cannot see what the target holds: it gave no answer');
 }
 
 type StoredSight = Omit<Sight, 'sessions' | 'seen'> & {

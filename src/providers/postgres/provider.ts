@@ -1,6 +1,6 @@
 import type { ProviderKind } from '../provider.ts';
 import { Connections } from './connections.ts';
-import { end } from './end.ts';
+import { createEnd } from './end-together.ts';
 import { extend } from './extend.ts';
 import { inventory } from './inventory.ts';
 import { LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS } from './limits.ts';
@@ -31,7 +31,7 @@ export const provider: ProviderKind<PostgresSettings, PostgresScope> = {
     return {
       ends: 'confirmed',
       mint: (scope, terms, signal) => mint(context, scope, terms, signal),
-      end: (ending, signal) => end(context, ending, signal),
+      end: createEnd(context),
       extend: (ending, expiresAt, signal) => extend(context, ending, expiresAt, signal),
       inventory: (signal) => inventory(connections, settings.database, mark, signal),
       observe: (signal) => observe(connections, settings.database, mark, signal),

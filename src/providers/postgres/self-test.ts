@@ -3,7 +3,7 @@ import { ProviderError } from '../../errors.ts';
 import type { Minted, SelfTest } from '../provider.ts';
 import { type Report, trialTerms } from '../self-test.ts';
 import { connectionConfig } from './connections.ts';
-import { type EndContext, end } from './end.ts';
+import { callOf, type EndContext, end } from './end.ts';
 import { providerError, vendorCode } from './errors.ts';
 import { CLOCK_SKEW_WARNING_MS, SELF_TEST_SECONDS } from './limits.ts';
 import { mint } from './mint.ts';
@@ -87,7 +87,7 @@ async function tryLogin(report: Report, context: SelfTestContext, signal: AbortS
   // Also when minting failed: it may have taken effect.
   const ending = { ...terms, handle: minted?.handle ?? null };
   await attempt(report, 'end', async () => {
-    const { evidence } = await end(context, ending, signal);
+    const { evidence } = await end(callOf(context, ending, signal));
     if (session) await mustBeCut(session.client);
     return evidence;
   });
