@@ -50,10 +50,9 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   };
 }
 
-/** What is being served: the handlers, which outlive their clients, and the answers that are not sent yet. */
+/** What is being served: the handlers, which outlive their clients. */
 class Serving {
   readonly handle: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
-  private readonly answers = new Set<ServerResponse>();
   private handlers = 0;
   private stopping = false;
   private whenIdle: (() => void) | null = null;
@@ -64,16 +63,13 @@ class Serving {
       try {
         return await app.fetch(request, env as HttpBindings);
       } finally {
+        // Not by a set of all that is under way: one that grows and shrinks keeps what it held from being collected.
+        if (this.stopping) (env as HttpBindings).outgoing.shouldKeepAlive = false;
         this.handlers--;
         if (this.handlers === 0) this.whenIdle?.();
       }
     });
-    this.handle = (incoming, outgoing) => {
-      this.answers.add(outgoing);
-      outgoing.once('close', () => this.answers.delete(outgoing));
-      if (this.stopping) outgoing.shouldKeepAlive = false;
-      void listen(incoming, outgoing);
-    };
+    this.handle = (incoming, outgoing) => void listen(incoming, outgoing);
   }
 
   get count(): number {
@@ -83,7 +79,6 @@ class Serving {
   /** From now on every answer says `Connection: close`. Resolves when no handler is at work. */
   async drained(): Promise<void> {
     this.stopping = true;
-    for (const outgoing of this.answers) outgoing.shouldKeepAlive = false;
     if (this.handlers > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
   }
 }

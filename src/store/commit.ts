@@ -97,8 +97,8 @@ export function createCommitter(
   let queue: Waiting[] = [];
   let writers = 0;
   let writing = 0;
-  /** What the groups that are being written touch. */
-  const touched = new Set<string>();
+  /** What each of the groups that are being written touches. */
+  let inHand: readonly (readonly string[])[] = [];
 
   function commit(unit: Unit): Promise<Result<void, Conflict>> {
     if (queue.length >= (finishes(unit) ? COMMIT_QUEUE_FINISHING_UNITS : COMMIT_QUEUE_UNITS)) {
@@ -119,15 +119,15 @@ export function createCommitter(
   /** Writes what waits, group after group, until nothing waits but what another writer has in hand. */
   async function writeGroups(): Promise<void> {
     for (;;) {
-      const { group, rest } = takeGroup(queue, touched);
+      const { group, rest } = takeGroup(queue, new Set(inHand.flat()));
       if (group.length === 0) break;
       queue = rest;
       writing += group.length;
       const keys = group.flatMap((waiting) => waiting.keys);
-      for (const key of keys) touched.add(key);
+      inHand = [...inHand, keys];
       const failure = await write(group);
       if (failure !== null) await writeOneByOne(group, failure);
-      for (const key of keys) touched.delete(key);
+      inHand = inHand.filter((other) => other !== keys);
       writing -= group.length;
     }
     writers--;
@@ -196,14 +196,10 @@ function keysOf(unit: Unit): readonly string[] {
   return keys;
 }
 
-/** The longest run of waiting units that touch different rows, and none that is being written; the others keep their order. */
-function takeGroup(
-  queue: readonly Waiting[],
-  inHand: ReadonlySet<string>,
-): { group: Waiting[]; rest: Waiting[] } {
+/** The longest run of waiting units that touch different rows, and none that is touched already; the others keep their order. */
+function takeGroup(queue: readonly Waiting[], touched: Set<string>): { group: Waiting[]; rest: Waiting[] } {
   const group: Waiting[] = [];
   const rest: Waiting[] = [];
-  const touched = new Set(inHand);
   for (const waiting of queue) {
     const fits = group.length < COMMIT_GROUP_UNITS && !waiting.keys.some((key) => touched.has(key));
     for (const key of waiting.keys) touched.add(key);

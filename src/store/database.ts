@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 import { drizzle as drizzleNodePostgres } from 'drizzle-orm/node-postgres';
@@ -35,6 +36,8 @@ export interface DatabaseSettings {
   readonly directory: string | null;
   /** Connections to Postgres at the most. */
   readonly connections?: number;
+  /** After how many milliseconds of silence a connection to Postgres is given up. */
+  readonly silenceMs?: number;
 }
 
 /** How much the newest statement counts against all before it. */
@@ -62,22 +65,41 @@ function createStopwatch() {
   };
 }
 
+/** The server gives up a statement after this time. */
+const STATEMENT_MS = 30_000;
+
+/** A connection that is not used for this time is closed: before its silence could be taken for that of a dead server. */
+const IDLE_MS = 30_000;
+
+/** A server that says nothing for this time is away: it would have given up the statement by now. */
+const SILENCE_MS = 35_000;
+
 /** SQLSTATE classes and codes that mean "the database is not there", and not "the statement is wrong". */
 const UNAVAILABLE = /^(08|53|57P|57014|58|25006)/;
 
 export async function openDatabase(settings: DatabaseSettings): Promise<Database> {
   return settings.url === null
     ? openPglite(settings.directory)
-    : openPostgres(settings.url, settings.connections ?? 10);
+    : openPostgres(settings.url, settings.connections ?? 10, settings.silenceMs ?? SILENCE_MS);
 }
 
-async function openPostgres(url: string, connections: number): Promise<Database> {
+/**
+ * A connection that breaks when nothing comes or goes for a time. One timer a connection does it: pg's `query_timeout`
+ * has one a statement, and what it keeps of each would outlive many collections of garbage.
+ */
+function audibleSocket(silenceMs: number): Socket {
+  const socket = new Socket();
+  socket.setTimeout(silenceMs, () => socket.destroy(new Error('Connection silent')));
+  return socket;
+}
+
+async function openPostgres(url: string, connections: number, silenceMs: number): Promise<Database> {
   const options: pg.PoolConfig = {
     max: connections,
     connectionTimeoutMillis: 5_000,
-    idleTimeoutMillis: 60_000,
-    statement_timeout: 30_000,
-    query_timeout: 35_000,
+    idleTimeoutMillis: IDLE_MS,
+    statement_timeout: STATEMENT_MS,
+    stream: () => audibleSocket(silenceMs),
     keepAlive: true,
     application_name: 'hallpass',
     // Every frequent statement is served by an index. Plans are made once and kept, so one that was made while the
