@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Rate } from './limits.ts';
 
 /** Says for a key whether it may go on now: null, or in how many milliseconds. */
@@ -11,23 +12,14 @@ export function createRateBound(rate: Rate | null, maxKeys: number): RateBound {
   if (!rate) return () => null;
   const intervalMs = 1000 / rate.perSecond;
   const toleranceMs = intervalMs * (rate.burst - 1);
-  const fullAt = new Map<string, number>();
+  const fullAt = new LRUCache<string, number>({ max: maxKeys });
   return (key, now) => {
     // A clock that jumps back must not shut a caller out for longer than an empty bucket would.
     const due = Math.min(Math.max(fullAt.get(key) ?? now, now), now + toleranceMs + intervalMs);
-    fullAt.delete(key);
     const waitMs = due - toleranceMs - now;
     fullAt.set(key, waitMs > 0 ? due : due + intervalMs);
-    if (fullAt.size > maxKeys) forgetOldest(fullAt);
     return waitMs > 0 ? waitMs : null;
   };
-}
-
-function forgetOldest(map: Map<string, number>): void {
-  for (const key of map.keys()) {
-    map.delete(key);
-    return;
-  }
 }
 
 /** The key of a client address: an IPv6 client holds a whole /64, so that is what is counted. */

@@ -50,6 +50,20 @@ describe('createRateBound', () => {
     expect(bound('a', 0)).not.toBeNull();
     expect(bound('b', 0)).toBeNull();
   });
+
+  it('remembers exactly the keys that were used last, through any sequence', () => {
+    const keys = fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 400 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 8 }), keys, (maxKeys, used) => {
+        const bound = createRateBound({ perSecond: 0.001, burst: 1 }, maxKeys);
+        let remembered: number[] = [];
+        for (const key of used) {
+          expect(bound(`k${key}`, 0) === null).toBe(!remembered.includes(key));
+          remembered = [key, ...remembered.filter((other) => other !== key)].slice(0, maxKeys);
+        }
+      }),
+    );
+  });
 });
 
 describe('addressKey', () => {
