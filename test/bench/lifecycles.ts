@@ -12,12 +12,14 @@ export async function measureLifecycles(
   await using world = await buildBenchWorld();
   const token = await world.token();
   progress('an empty route ...');
-  const empty = await measureEmpty(connections, seconds);
+  const before = await measureEmpty(connections, seconds);
   progress('a sketch of a lifecycle, without checks ...');
   const sketch = await measureSketch(world, token, connections, seconds);
   await using broker = await world.startBroker();
   progress('issue and complete, in-process target ...');
   const memory = await loadWarm(broker.url, token, 'memory', connections, seconds);
+  progress('the empty route again ...');
+  const empty = between(before, await measureEmpty(connections, seconds));
   progress('issue and complete, Postgres as target ...');
   const postgres = await loadWarm(broker.url, token, 'postgres', connections, seconds);
   progress('bare CREATE ROLE and DROP ROLE ...');
@@ -60,6 +62,17 @@ function row(what: string, { perSecond, p50, p99 }: Load, beside: string) {
 /** How many lifecycles, and how long their opening takes. */
 function issuing({ open, perSecond }: Lifecycles): Load {
   return { ...open, perSecond };
+}
+
+/** A yardstick from before and after what it is held beside: a machine is not equally fast all the time. */
+function between(before: Load, after: Load): Load {
+  const middle = (of: (load: Load) => number) => (of(before) + of(after)) / 2;
+  return {
+    perSecond: middle((load) => load.perSecond),
+    p50: middle((load) => load.p50),
+    p99: middle((load) => load.p99),
+    failures: before.failures + after.failures,
+  };
 }
 
 async function measureEmpty(connections: number, seconds: number): Promise<Load> {
