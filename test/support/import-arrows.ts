@@ -133,6 +133,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ['http', 'main'],
   jose: ['identity/*', 'issuer', 'providers/*', 'broker', 'client', 'cli'],
   nodemailer: ['notify'],
+  'lru-cache': ['http'],
   // The protocol of sign-in, for browsers and for the command line.
   oauth4webapi: ['sign-in', 'cli'],
   'p-limit': ['broker', 'reaper', 'store', 'identity/*', 'providers/*', 'cli'],
