@@ -59,21 +59,30 @@ class Serving {
 
   constructor(app: ServeOptions['app']) {
     const listen = getRequestListener(async (request, env) => {
+      const bindings = env as HttpBindings;
       this.handlers++;
       try {
-        return await app.fetch(request, env as HttpBindings);
+        return await app.fetch(request, bindings);
       } finally {
         // Not by a set of all that is under way: one that grows and shrinks keeps what it held from being collected.
-        if (this.stopping) (env as HttpBindings).outgoing.shouldKeepAlive = false;
+        this.lastIfStopping(bindings.outgoing);
         this.handlers--;
         if (this.handlers === 0) this.whenIdle?.();
       }
     });
-    this.handle = (incoming, outgoing) => void listen(incoming, outgoing);
+    this.handle = (incoming, outgoing) => {
+      // Also to what is refused before it comes to a handler.
+      this.lastIfStopping(outgoing);
+      void listen(incoming, outgoing);
+    };
   }
 
   get count(): number {
     return this.handlers;
+  }
+
+  private lastIfStopping(outgoing: HttpBindings['outgoing']): void {
+    if (this.stopping) outgoing.shouldKeepAlive = false;
   }
 
   /** From now on every answer says `Connection: close`. Resolves when no handler is at work. */

@@ -50,11 +50,7 @@ export async function loadLifecycles(
 
 /** The same, once it is warm. */
 export async function loadWarm(
-  url: string,
-  token: string,
-  grant: string,
-  connections: number,
-  seconds: number,
+  ...[url, token, grant, connections, seconds]: Parameters<typeof loadLifecycles>
 ): Promise<Lifecycles> {
   await loadLifecycles(url, token, grant, connections, WARM_UP_SECONDS);
   return loadLifecycles(url, token, grant, connections, seconds);

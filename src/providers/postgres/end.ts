@@ -57,6 +57,7 @@ export interface Call extends EndContext {
   };
 }
 
+/** A call that has found and done nothing yet. Throws RangeError for a name that no role can have. */
 export function callOf(context: EndContext, ending: Ending, signal: AbortSignal): Call {
   const plan = endPlan(ending.handle, context.settings);
   return {
