@@ -107,6 +107,7 @@ const LEAVES = new Set([
   'runtime.ts',
   'limits.ts',
   'loop.ts',
+  'gather.ts',
   'instant.ts',
   'json.ts',
   'outbound.ts',

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { ProviderError } from '../../errors.ts';
+import { createGather } from '../../gather.ts';
 import type { Ended, Ending } from '../provider.ts';
 import { type Call, callOf, DOING, type EndContext, end, ended } from './end.ts';
 import { END_GROUP_LOCK_MS, END_GROUP_LOGINS, END_GROUPS } from './limits.ts';
@@ -22,31 +23,16 @@ interface Waiting {
 export function createEnd(context: EndContext): (ending: Ending, signal: AbortSignal) => Promise<Ended> {
   // The other half of the connections is for what else there is to do.
   const mostGroups = Math.min(END_GROUPS, Math.ceil(context.settings.pool.size / 2));
-  let queue: Waiting[] = [];
-  let groups = 0;
+  const join = createGather<Waiting>({ groups: mostGroups, items: END_GROUP_LOGINS }, (group) =>
+    endGroup(context, group),
+  );
 
   function takeShortWay(call: Call): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      queue.push({ call, resolve, reject });
       // The long way says that it was aborted.
       call.signal.addEventListener('abort', () => resolve(false), { once: true });
-      if (groups < mostGroups) {
-        groups++;
-        // The rest of this turn of the event loop joins the group.
-        queueMicrotask(() => void endGroups());
-      }
+      join({ call, resolve, reject });
     });
-  }
-
-  async function endGroups(): Promise<void> {
-    for (;;) {
-      const waiting = queue.filter(({ call }) => !call.signal.aborted);
-      const group = waiting.slice(0, END_GROUP_LOGINS);
-      queue = waiting.slice(END_GROUP_LOGINS);
-      if (group.length === 0) break;
-      await endGroup(context, group);
-    }
-    groups--;
   }
 
   return async (ending, signal) => {
@@ -56,7 +42,9 @@ export function createEnd(context: EndContext): (ending: Ending, signal: AbortSi
   };
 }
 
-async function endGroup({ connections, settings }: EndContext, group: readonly Waiting[]): Promise<void> {
+async function endGroup({ connections, settings }: EndContext, waiting: readonly Waiting[]): Promise<void> {
+  const group = waiting.filter(({ call }) => !call.signal.aborted);
+  if (group.length === 0) return;
   const calls = group.map(({ call }) => call);
   try {
     const gone = await connections.run(settings.database, DOING, abortOfAll(calls), (client) =>
