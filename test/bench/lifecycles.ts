@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import pg from 'pg';
 import { type Lifecycles, type Load, loadEmpty, loadWarm } from './load.ts';
 import { type BenchWorld, buildBenchWorld, serveProcess } from './world.ts';
@@ -15,6 +16,8 @@ export async function measureLifecycles(
   const before = await measureEmpty(connections, seconds);
   progress('a sketch of a lifecycle, without checks ...');
   const sketch = await measureSketch(world, token, connections, seconds);
+  progress('the store alone ...');
+  const store = await measureStore(world, token, connections, seconds);
   await using broker = await world.startBroker();
   progress('issue and complete, in-process target ...');
   const memory = await loadWarm(broker.url, token, 'memory', connections, seconds);
@@ -32,9 +35,14 @@ export async function measureLifecycles(
       `${percent(sketch.perSecond / empty.perSecond)} of the empty route`,
     ),
     row(
+      'the store alone: its commits and its log',
+      issuing(store),
+      `${percent(store.perSecond / empty.perSecond)} of the empty route`,
+    ),
+    row(
       'issue+complete, in-process target',
       issuing(memory),
-      `${percent(memory.perSecond / empty.perSecond)} of the empty route, ${percent(memory.perSecond / sketch.perSecond)} of the sketch`,
+      `${percent(memory.perSecond / empty.perSecond)} of the empty route, ${percent(memory.perSecond / store.perSecond)} of the store alone`,
     ),
     { what: 'bare CREATE ROLE + DROP ROLE', 'per second': Math.round(bare) },
     row(
@@ -44,7 +52,7 @@ export async function measureLifecycles(
     ),
     {
       what: 'failed requests',
-      'per second': memory.failures + postgres.failures + sketch.failures + empty.failures,
+      'per second': [memory, postgres, sketch, store, empty].reduce((sum, { failures }) => sum + failures, 0),
     },
   ];
 }
@@ -88,6 +96,21 @@ async function measureSketch(
   seconds: number,
 ): Promise<Lifecycles> {
   await using served = await serveProcess('sketch.process.ts', [world.postgres.adminUrl]);
+  return await loadWarm(served.url, token, 'memory', connections, seconds);
+}
+
+async function measureStore(
+  world: BenchWorld,
+  token: string,
+  connections: number,
+  seconds: number,
+): Promise<Lifecycles> {
+  const admin = await world.postgres.connect();
+  await admin.query('create database store_alone');
+  await admin.end();
+  const url = new URL(world.postgres.adminUrl);
+  url.pathname = '/store_alone';
+  await using served = await serveProcess('store.process.ts', [url.href, join(world.folder, 'store-alone')]);
   return await loadWarm(served.url, token, 'memory', connections, seconds);
 }
 
