@@ -4,7 +4,7 @@ import {
   type AssumeRoleCommandOutput,
   AssumeRoleWithWebIdentityCommand,
 } from '@aws-sdk/client-sts';
-import { ProviderError } from '../../errors.ts';
+import { mayHaveTakenEffect, ProviderError } from '../../errors.ts';
 import { instant } from '../../instant.ts';
 import type { Json } from '../../json.ts';
 import type { Minted, Terms } from '../provider.ts';
@@ -66,21 +66,58 @@ export async function assume(
   signal: AbortSignal,
 ): Promise<{ readonly keys: Required<AwsKeys>; readonly arn: string }> {
   const { settings, target, clients } = context;
+  const attempts = { mayHaveMade: false };
   try {
     const answer =
       settings.credentials.source === 'web_identity'
         ? await clients.sts.send(
-            new AssumeRoleWithWebIdentityCommand({
-              ...commonInput(plan),
-              WebIdentityToken: await identityToken(settings, target, tokenClaims(plan)),
-            }),
+            watched(
+              new AssumeRoleWithWebIdentityCommand({
+                ...commonInput(plan),
+                WebIdentityToken: await identityToken(settings, target, tokenClaims(plan)),
+              }),
+              attempts,
+            ),
             { abortSignal: signal },
           )
-        : await clients.sts.send(new AssumeRoleCommand(roleInput(plan)), { abortSignal: signal });
+        : await clients.sts.send(watched(new AssumeRoleCommand(roleInput(plan)), attempts), {
+            abortSignal: signal,
+          });
     return { keys: keysOf(answer.Credentials), arn: sessionArn(answer) };
   } catch (error) {
-    throw providerError(DOING, error, signal);
+    const ours = providerError(DOING, error, signal);
+    if (!attempts.mayHaveMade || mayHaveTakenEffect(ours)) throw ours;
+    const { message, vendorCode } = ours;
+    throw new ProviderError(
+      'target-failed',
+      `${message}; and what came of an earlier attempt is unknown`,
+      vendorCode === undefined ? {} : { vendorCode },
+    );
   }
+}
+
+/**
+ * Notes of each attempt that the SDK makes whether it may have made a session. The SDK tells of the last one alone, and
+ * where that was refused, one before it whose answer was lost may have succeeded.
+ */
+function watched<Command extends AssumeRoleCommand | AssumeRoleWithWebIdentityCommand>(
+  command: Command,
+  attempts: { mayHaveMade: boolean },
+): Command {
+  const stack = command.middlewareStack as AssumeRoleCommand['middlewareStack'];
+  // What lies in this step is run for each attempt: only what is sent gets here.
+  stack.add(
+    (next) => async (args) => {
+      try {
+        return await next(args);
+      } catch (error) {
+        if (mayHaveTakenEffect(providerError(DOING, error))) attempts.mayHaveMade = true;
+        throw error;
+      }
+    },
+    { step: 'deserialize', priority: 'high', name: 'noteAttempt' },
+  );
+  return command;
 }
 
 function sessionArn({ AssumedRoleUser }: Pick<AssumeRoleCommandOutput, 'AssumedRoleUser'>): string {

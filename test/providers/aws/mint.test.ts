@@ -110,6 +110,23 @@ describe('mint, AssumeRole against a strict fake of AWS', () => {
     expect(mayHaveTakenEffect(error)).toBe(true);
   });
 
+  test.each([
+    ['forbidden', new AwsFault(403, 'AccessDenied', 'the trust was withdrawn')],
+    ['throttled', new AwsFault(400, 'Throttling', 'Rate exceeded')],
+    ['refused', new AwsFault(400, 'RegionDisabled', 'not here')],
+  ])('mint: an attempt that is %s does not hide one before it whose answer was lost', async (_, fault) => {
+    const before = world.aws.sessions.length;
+    world.aws.fault = (_, phase) => {
+      if (phase === 'after') return 'drop';
+      if (world.aws.sessions.length > before) throw fault;
+      return undefined;
+    };
+    const error = await failure(world.open().mint(scope(), termsOf(), soon()));
+    expect(world.aws.sessions.length).toBe(before + 1);
+    expect(error).toMatchObject({ code: 'target-failed', vendorCode: fault.code });
+    expect(mayHaveTakenEffect(error)).toBe(true);
+  });
+
   test('mint: an AWS that hangs is given up by the signal', async () => {
     world.aws.fault = () => new Promise(() => {});
     const error = await failure(world.open().mint(scope(), termsOf(), AbortSignal.timeout(50)));
