@@ -1,4 +1,4 @@
-import { ProviderError } from '../../errors.ts';
+import { mayHaveTakenEffect, ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Minted, Terms } from '../provider.ts';
 import type { Connection, GoogleToken } from './connection.ts';
@@ -65,7 +65,15 @@ async function makeAccessToken(
   const made = await connection.accessToken(scope, seconds, name, signal);
   if (scope.boundary === undefined) return made;
   // The wide token stays here, and lapses; only the narrow one is handed out.
-  return { ...made, token: await connection.downscope(made.token, scope.boundary, signal) };
+  const narrow = await connection.downscope(made.token, scope.boundary, signal).catch(failedAfterMaking);
+  return { ...made, token: narrow };
+}
+
+/** Whatever is refused once the wide token was made, it was made: it cannot be told as never minted. */
+function failedAfterMaking(error: unknown): never {
+  if (!(error instanceof ProviderError) || mayHaveTakenEffect(error)) throw error;
+  const { message, vendorCode } = error;
+  throw new ProviderError('target-failed', message, vendorCode === undefined ? {} : { vendorCode });
 }
 
 async function makeIdToken(

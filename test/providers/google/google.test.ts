@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { mayHaveTakenEffect } from '../../../src/errors.ts';
 import { provider } from '../../../src/providers/google/provider.ts';
 import type { GoogleScope } from '../../../src/providers/google/settings.ts';
 import type { Target } from '../../../src/providers/provider.ts';
@@ -75,6 +76,9 @@ test('mint: a boundary that Google refuses hands out nothing', async () => {
     vendorCode: 'invalid_request',
     message: expect.stringContaining('boundary'),
   });
+  // The wide token was made by then.
+  expect(world.google.made.length).toBe(before + 1);
+  expect(mayHaveTakenEffect(error)).toBe(true);
 });
 
 test('mint: an ID token for an audience, and only where its hour fits into the lease', async () => {
