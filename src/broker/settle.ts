@@ -19,10 +19,12 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   if (live === undefined) return lease;
   const { target } = live;
   if (target.ends === 'expiry-only') return settleByExpiry(broker, lease, lease.expiresAt, {});
-  // Denied at an earlier attempt, and due because by now that is in force.
+  // Denied at an earlier attempt, and due because by now that is in force, or because it lapsed before.
   if (lease.evidence !== null) {
     const hasLapsed = live.kind.targetExpires && lease.expiresAt <= broker.runtime.now();
-    return finish(broker, lease, hasLapsed ? 'expired' : 'denied', lease.evidence);
+    return hasLapsed
+      ? settleByExpiry(broker, lease, lease.expiresAt, { denied: lease.evidence })
+      : finish(broker, lease, 'denied', lease.evidence);
   }
   let ended: Ended;
   try {

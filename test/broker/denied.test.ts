@@ -54,6 +54,19 @@ test('settle: a credential that lapses before its denial is in force is told as 
   expect(await outcomeOf(lease)).toMatchObject({ outcome: 'expired' });
 });
 
+test('settle: what lapses before its denial is in force has expired by any clock that may be right, not by ours alone', async () => {
+  const lease = await completedTask(300);
+  runtime.jump(304_999);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toBeUndefined();
+  runtime.jump(1);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toMatchObject({
+    outcome: 'expired',
+    evidence: { denied: { denial: { denied: true } }, received: true },
+  });
+});
+
 test('settle: what the target says has lapsed is told as expired', async () => {
   const target = hallpass.broker.targets.get('warehouse')!.target as {
     -readonly [K in keyof EndableTarget]: EndableTarget[K];

@@ -34,7 +34,9 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
   const { target, denial } = context;
   const now = target.runtime.now();
   if (now >= ending.expiresAt) {
-    return { found: false, lapsed: true, evidence: { lapsed_at: instant(ending.expiresAt) } };
+    // By our clock, which may be ahead: the broker waits until it is so by any.
+    const lapsesAt = ending.expiresAt;
+    return { found: false, lapsed: true, lapsesAt, evidence: { lapsed_at: instant(lapsesAt) } };
   }
   const handle = readHandle(ending.handle);
   // When minting never answered, its role is one of those that grants may name.
