@@ -163,12 +163,17 @@ async function markAll(
   while ((await pass()).includes(false));
 }
 
-/** What is changed while it is being marked is passed over, and found again by the next pass as it then is. */
+/**
+ * What is changed while it is being marked is passed over, and found again by the next pass as it then is. Rows are
+ * locked in the order of their ids, as every commit locks them: the two wait for each other, and never head-on.
+ */
 function findUnmarked(table: 'task' | 'lease', where: string): string {
   return `
     found as materialized (
       select ctid from ${table} where end_reason is null and ${where}
-        and exists (select from kill where id = $1 and marked_at is null) limit $3 offset $4)`;
+        and exists (select from kill where id = $1 and marked_at is null) limit $3 offset $4),
+    locked as materialized (
+      select ctid from ${table} where ctid = any (array (select ctid from found)) order by id for update)`;
 }
 
 // What is being minted may come into being until its window is over: it stays due at that moment.
@@ -178,7 +183,7 @@ function markLeases(where: string): string {
     marked as (
       update lease set end_reason = 'killed', version = version + 1,
         due_at = case when state = 'minting' then due_at else least(due_at, $2::timestamptz) end
-      where ctid = any (array (select ctid from found)) and end_reason is null returning 1),
+      where ctid = any (array (select ctid from locked)) and end_reason is null returning 1),
     counted as (update kill set leases = leases + (select count(*) from marked) where id = $1)
     select count(*)::int as found from found`;
 }
@@ -189,7 +194,7 @@ function markTasks(where: string): string {
     marked as (
       update task set end_reason = 'killed', version = version + 1,
         expires_at = least(expires_at, $2::timestamptz)
-      where ctid = any (array (select ctid from found)) and end_reason is null returning 1),
+      where ctid = any (array (select ctid from locked)) and end_reason is null returning 1),
     counted as (update kill set tasks = tasks + (select count(*) from marked) where id = $1)
     select count(*)::int as found from found`;
 }

@@ -1,6 +1,7 @@
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCommitter } from '../../src/store/commit.ts';
-import type { Database } from '../../src/store/database.ts';
+import { type Database, openDatabase, sqlState } from '../../src/store/database.ts';
 import { markKill, orderKill, readKill } from '../../src/store/kills.ts';
 import type { KillRow } from '../../src/store/rows.ts';
 import { killRow, leaseRow, taskRow } from '../support/rows.ts';
@@ -75,4 +76,56 @@ describe.for(stores)('kill: marks on $name', (store) => {
     expect(await standing('task')).toMatchObject([{ version: 1, reason: null, count: 20 }]);
     expect(await readKill(database, row.id)).toMatchObject({ leases: 20, tasks: 0 });
   });
+});
+
+test('markKill: does not meet a commit head-on that changes the same leases', async (ctx) => {
+  if (!postgres.ok) return ctx.skip(postgres.reason);
+  const runtime = createTestRuntime();
+  const url = await postgres.freshUrl('migrated');
+  const inner = await openDatabase({ url, directory: null });
+  const held = new pg.Client({ connectionString: url });
+  const failures: unknown[] = [];
+  const database: Database = {
+    ...inner,
+    query: (statement, parameters) =>
+      inner.query<never>(statement, parameters).catch((error: unknown) => {
+        failures.push(sqlState(error));
+        throw error;
+      }),
+  };
+  const committer = createCommitter(database, runtime);
+  // In the table, and so in the order in which it is read, the newest comes first.
+  const task = taskRow(runtime, { subject: 'stolen' });
+  const active = { state: 'active', dueAt: runtime.now() + 900_000 } as const;
+  const leases = [1, 2, 3].map(() => leaseRow(runtime, task, active));
+  await committer.commit({ newTask: task, newLeases: leases.toReversed(), events: [] });
+  const row = killRow(runtime, { subject: 'stolen', issuer: 'ci' });
+  const told = { actor: { kind: 'system' }, about: {} } as const;
+  const data = { id: row.id, reason: row.reason, match: {} };
+  await orderKill(database, runtime, row, [], { ...told, kind: 'kill.ordered', data });
+  const waiting = (count: number) =>
+    vi.waitFor(async () => {
+      const text = `select 1 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`;
+      expect(await inner.query({ name: 'waiting', text }, [])).toHaveLength(count);
+    });
+
+  await held.connect();
+  try {
+    await held.query('begin');
+    await held.query('select from lease where id = $1 for update', [leases[1]!.id]);
+    const marked = markKill(database, row, runtime.now());
+    await waiting(1);
+    const renewed = leases.map((lease) => ({ ...lease, lastError: 'seen' }));
+    const committed = committer.commit({ changedLeases: renewed, events: [] });
+    await waiting(2);
+    await held.query('commit');
+    await marked;
+    expect(await committed).toEqual({ ok: false, error: expect.stringMatching('version|blocked') });
+    expect(failures).toEqual([]);
+    expect(await readKill(database, row.id)).toMatchObject({ leases: 3, tasks: 1 });
+  } finally {
+    await held.end();
+    await inner.close();
+  }
 });
