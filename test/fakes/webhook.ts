@@ -60,30 +60,34 @@ export async function startFakeWebhook(options: FakeWebhookOptions): Promise<Fak
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
     const operation = (request.url ?? '').slice(path.length);
-    const trusted = await verify(request, text);
+    const refusal = await refusalOf(request, text);
     const body = JSON.parse(text) as Record<string, unknown>;
-    if (trusted) requests.push({ path: operation, body });
-    const { status, body: said } =
-      fake.before?.(operation, body) ??
-      (trusted ? serve(operation, body) : { status: 401, body: { error: 'not trusted' } });
+    if (refusal === null) requests.push({ path: operation, body });
+    const { status, body: said } = fake.before?.(operation, body) ?? refusal ?? serve(operation, body);
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(typeof said === 'string' ? said : JSON.stringify(said));
   }
 
-  async function verify(request: IncomingMessage, text: string): Promise<boolean> {
+  /** What is answered to a request that is not served, or null. */
+  async function refusalOf(
+    request: IncomingMessage,
+    text: string,
+  ): Promise<{ status: number; body: unknown } | null> {
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const untrusted = { status: 401, body: { error: 'not trusted' } };
     try {
       const keys = createLocalJWKSet(issuer.jwks());
       const { payload } = await jwtVerify(token, keys, { issuer: issuer.url, audience, subject });
       const hash = createHash('sha256').update(text).digest('base64url');
       const url = new URL(String(payload.htu));
       if (payload.htm !== 'POST' || url.pathname !== request.url || payload.body_sha256 !== hash)
-        return false;
-      if (seen.has(String(payload.jti))) return false;
+        return untrusted;
+      // The very same request again: it may have been served when it came first.
+      if (seen.has(String(payload.jti))) return { status: 409, body: { error: 'seen before' } };
       seen.add(String(payload.jti));
-      return true;
+      return null;
     } catch {
-      return false;
+      return untrusted;
     }
   }
 

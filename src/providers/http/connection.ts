@@ -15,12 +15,12 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** Status to ours. A service that says 4xx has done nothing, but for the name that is taken already. */
+/** Status to ours. A service that says 4xx has done nothing, but for the name that is taken already and the request that it had before. */
 const BY_STATUS: Readonly<Record<number, ProviderErrorCode>> = {
   401: 'target-forbidden',
   403: 'target-forbidden',
   408: 'target-timeout',
-  409: 'target-failed', // something of that name exists
+  409: 'target-failed', // something of that name exists, or this request came twice and may have been served
   425: 'target-throttled',
   429: 'target-throttled',
   502: 'target-unreachable',

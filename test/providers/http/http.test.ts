@@ -79,11 +79,39 @@ test('connection: a request cannot be altered, replayed or sent elsewhere', asyn
   const again = (to: string, body: unknown) =>
     fetch(to, { method: 'POST', headers: init.headers as Record<string, string>, body: body as string });
   const before = world.service.credentials.size;
-  expect((await again(url, init.body)).status).toBe(401);
+  expect((await again(url, init.body)).status).toBe(409);
   expect((await again(url, String(init.body).replace('"batch"', '"other"'))).status).toBe(401);
   expect((await again(url.replace('/mint', '/end'), init.body)).status).toBe(401);
   expect(world.service.credentials.size).toBe(before);
 });
+
+test.each(['mint', 'end'])(
+  '%s: where something on the way repeats it after a lost answer, the answer to the repeat is not taken for the first',
+  async (operation) => {
+    let repeats = false;
+    const target = provider.open(world.settings(), {
+      runtime: {
+        ...systemRuntime,
+        async fetch(url, init) {
+          if (repeats) await (await systemRuntime.fetch(url, init)).text();
+          return systemRuntime.fetch(url, init);
+        },
+      },
+      target: 'conformance',
+      mark: 'hp_cnf0_',
+      identityToken: world.identityToken,
+    });
+    onTestFinished(() => target.close());
+    if (target.ends === 'expiry-only') throw new Error('it can be ended');
+    const terms = termsOf();
+    if (operation === 'end') await target.mint({}, terms, soon());
+    repeats = true;
+    const call =
+      operation === 'end' ? target.end(endingOf(terms, null), soon()) : target.mint({}, terms, soon());
+    expect(mayHaveTakenEffect(await failure(call))).toBe(true);
+    expect(world.service.credentials.has(terms.name)).toBe(operation === 'mint');
+  },
+);
 
 test.each([
   ['nothing', ''],
