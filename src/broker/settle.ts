@@ -33,9 +33,9 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
     return endLater(broker, lease, error);
   }
   const evidence = storable(ended.evidence);
-  if (ended.lapsesAt !== undefined)
-    return settleByExpiry(broker, lease, ended.lapsesAt, { withdrawn: evidence });
-  const outcome = outcomeOf(lease, target, ended);
+  const outcome = outcomeOf(lease, live, target, ended);
+  const lapsesAt = ended.lapsesAt ?? (outcome === 'expired' && !ended.lapsed ? lease.expiresAt : undefined);
+  if (lapsesAt !== undefined) return settleByExpiry(broker, lease, lapsesAt, { withdrawn: evidence });
   if (outcome !== 'denied' || ended.effectiveAt === undefined)
     return finish(broker, lease, outcome, evidence, ended.sessions);
   return denyFrom(broker, lease, evidence, ended.effectiveAt);
@@ -72,12 +72,16 @@ function endAtTarget(
 
 /**
  * Never minted, if nothing was there and nothing can have been: the lease was never issued, and this is the first
- * attempt to end it, so no earlier one can have removed it without our hearing of it.
+ * attempt to end it, so no earlier one can have removed it without our hearing of it. A target that finds nothing by
+ * the name alone cannot say that: what it may have made is denied by its name, or lapses.
  */
-function outcomeOf(lease: LeaseRow, target: EndableTarget, ended: Ended): Outcome {
+function outcomeOf(lease: LeaseRow, { kind }: LiveTarget, target: EndableTarget, ended: Ended): Outcome {
   if (ended.lapsed) return 'expired';
-  const neverSeen = lease.issuedAt === null && lease.handle === null && lease.attempts <= 1;
-  if (!ended.found && neverSeen) return 'never-minted';
+  const neverSeen = lease.issuedAt === null && lease.handle === null;
+  if (!ended.found && neverSeen) {
+    if (kind.settles === 'bounded-by-ttl') return target.ends === 'denied' ? 'denied' : 'expired';
+    if (lease.attempts <= 1) return 'never-minted';
+  }
   return target.ends === 'confirmed' ? 'revoked' : 'denied';
 }
 

@@ -30,7 +30,8 @@ export interface ProviderKind<Settings = unknown, Scope = unknown> {
   /**
    * How a lease that was left in `minting` is settled: `from-lease-id` when `end` finds whatever was made by the
    * lease's name alone; `bounded-by-ttl` when nobody received it and it lapses by itself: where ends are
-   * `confirmed`, `end` without a handle then says so by `lapsesAt`.
+   * `confirmed`, `end` without a handle then says so by `lapsesAt`. That it finds nothing is never taken for
+   * `never-minted`.
    */
   readonly settles: 'from-lease-id' | 'bounded-by-ttl';
   /** How request parameters enter the strings of a scope. */

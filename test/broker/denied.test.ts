@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { ProviderError } from '../../src/errors.ts';
 import type { EndableTarget } from '../../src/providers/provider.ts';
 import { sweepTarget } from '../../src/reaper/sweep.ts';
 import type { Database } from '../../src/store/database.ts';
@@ -74,6 +75,39 @@ test('settle: what the target says has lapsed is told as expired', async () => {
   target.end = async () => ({ found: false, lapsed: true, evidence: {} });
   expect(await outcomeOf(await completedTask(900))).toMatchObject({ outcome: 'expired' });
 });
+
+test.each(['denied', 'confirmed'] as const)(
+  'settle: a target that finds nothing by the name alone cannot say that nothing was made (%s)',
+  async (ends) => {
+    const blind = fakeProvider({ now: runtime.now, settles: 'bounded-by-ttl' });
+    const fresh = await store.open();
+    onTestFinished(() => fresh.close());
+    hallpass = await createTestBroker({
+      database: fresh,
+      runtime,
+      worlds: { warehouse: blind },
+      settings: { ends },
+    });
+    blind.fault = (call, phase) => {
+      if (call === 'mint' && phase === 'after')
+        throw new ProviderError('target-unreachable', 'its answer is lost');
+    };
+    const target = hallpass.broker.targets.get('warehouse')!.target as {
+      -readonly [K in keyof EndableTarget]: EndableTarget[K];
+    };
+    target.end = async () => ({ found: false, evidence: {} });
+    await hallpass.verbs.openTask(WORKLOAD, asking({ ttlSeconds: 900 }));
+    runtime.jump(60_000);
+    await hallpass.reap();
+    const outcome = async () => (await hallpass.events()).find(({ kind }) => kind === 'lease.ended')?.data;
+    expect(await outcome()).toEqual(
+      ends === 'denied' ? expect.objectContaining({ outcome: 'denied' }) : undefined,
+    );
+    runtime.jump(900_000);
+    await hallpass.reap();
+    expect(await outcome()).toMatchObject({ outcome: ends === 'denied' ? 'denied' : 'expired' });
+  },
+);
 
 test('sweepTarget: lets a target tidy what its endings left', async () => {
   const live = hallpass.broker.targets.get('warehouse')!;
