@@ -38,6 +38,13 @@ export const anything = z.unknown();
 type SecretRead = z.infer<typeof secretSchema>;
 type Token = z.infer<typeof tokenSchema>['auth'];
 
+/** What came into being with the token. */
+interface Made {
+  readonly leases: string[];
+  /** Whether something was issued that Vault holds no lease for: a certificate. */
+  unleased: boolean;
+}
+
 /**
  * Makes a token for the lease, and reads with it what the scope names. When anything goes wrong after the token was
  * made, the token is revoked at once, and whatever was read goes with it.
@@ -59,12 +66,12 @@ export async function mint(
     { path: `auth/token/create/${settings.token_role}`, data: tokenOf(scope, terms, ttlSeconds) },
     signal,
   );
-  const leases: string[] = [];
+  const made: Made = { leases: [], unleased: false };
   try {
     checkToken(auth, scope, ttlSeconds);
-    return await fill(context, scope, terms, auth, sentAt + auth.lease_duration * 1000, leases, signal);
+    return await fill(context, scope, terms, auth, sentAt + auth.lease_duration * 1000, made, signal);
   } catch (error) {
-    throw await undo(context, auth.accessor, leases.length > 0, error);
+    throw await undo(context, auth.accessor, made.leases.length > 0 || made.unleased, error);
   }
 }
 
@@ -113,7 +120,7 @@ async function fill(
   terms: Terms,
   token: Token,
   tokenEndsAt: number,
-  leases: string[],
+  made: Made,
   signal: AbortSignal,
 ): Promise<Minted> {
   const { runtime } = context;
@@ -124,9 +131,9 @@ async function fill(
     const left = Math.floor((tokenEndsAt - askedAt) / 1000);
     const read = await readSecret(context, token.client_token, name, asked, left, signal);
     if (read.lease_id !== '') {
-      leases.push(read.lease_id);
+      made.leases.push(read.lease_id);
       expiresAt = Math.min(expiresAt, askedAt + read.lease_duration * 1000);
-    }
+    } else if (asked.data !== undefined || asked.ends === 'lapses') made.unleased = true;
     checkSecret(name, asked, read, terms);
     for (const [member, value] of Object.entries(read.data)) values[`${name}_${member}`] = text(value);
   }
@@ -136,7 +143,7 @@ async function fill(
   const lapsing = namesOf('lapses');
   const handle: VaultHandle = {
     accessor: token.accessor,
-    leases,
+    leases: made.leases,
     lapsing,
     lapsesAt: lapsing.length === 0 ? null : terms.expiresAt,
     static: namesOf('static'),
@@ -207,12 +214,12 @@ const UNDO_MS = 3_000;
 
 /**
  * Revokes the token, and says truthfully whether something may be left of it: what was read with it is revoked in the
- * background, and nobody looks whether that succeeds.
+ * background, and nobody looks whether that succeeds; a certificate lapses.
  */
 async function undo(
   { connection, runtime }: VaultContext,
   accessor: string,
-  hasRead: boolean,
+  hasMade: boolean,
   error: unknown,
 ): Promise<unknown> {
   const said = error instanceof Error ? error.message : 'it failed';
@@ -226,6 +233,6 @@ async function undo(
         cause: error,
       });
   }
-  if (!hasRead || mayHaveTakenEffect(error)) return error;
+  if (!hasMade || mayHaveTakenEffect(error)) return error;
   return new ProviderError('target-failed', `${said}; its token is revoked`, { cause: error });
 }

@@ -114,6 +114,24 @@ test('mint: fails after something was read: the token is revoked, and the error 
   await expect.poll(() => world.vault.users.size).toBe(users);
 });
 
+test.each([
+  [
+    'before another secret is refused',
+    {
+      tls: { path: 'pki/issue/web', data: { common_name: 'web.example' }, ends: 'lapses' },
+      db: { path: 'x/y' },
+    },
+  ],
+  [
+    'that the grant says ends with its token',
+    { tls: { path: 'pki/issue/web', data: { common_name: 'web.example' } } },
+  ],
+])('mint: a certificate issued %s is not told as nothing', async (_, secrets) => {
+  const error = await failure(open().mint(scopeOf({ secrets }), termsOf(), soon()));
+  expect(error.message).toContain('its token is revoked');
+  expect(mayHaveTakenEffect(error)).toBe(true);
+});
+
 test('end: a static secret is named in the evidence as outliving the lease', async () => {
   const target = open();
   const terms = termsOf();
