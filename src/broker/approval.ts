@@ -70,8 +70,7 @@ export async function approvalGate(
   const isKeptOut = await keptOut(broker);
   if (isKeptOut(by)) return err(BLOCKED);
   const asked = askedOf(ask, decision);
-  const actors = names(by.actors ?? []);
-  const digest = digestJson([by.issuer, by.subject, actors, decision.grant, asked as unknown as Json]);
+  const digest = digestOf(by, humansBehind(broker.people, by), decision.grant, asked);
   const court = courtFor(rule, broker.people, by, asked, now);
   const opening = { caller, decision, court, asked, by, digest, taskId, now };
   const named = ask.request !== undefined;
@@ -273,6 +272,16 @@ function askedOf(ask: OpenTask, { grantVersion, parameters, credentials }: Decis
       capSeconds,
     })),
   };
+}
+
+/**
+ * What an approval is bound to: who asks, for which humans, and what. Jobs of one identity may be triggered by many, and
+ * what was approved for one of them is not for the others: one of these may be who approved it.
+ */
+function digestOf(by: Person, behind: readonly string[], grant: string, asked: RequestAsk): string {
+  const humans = behind.length === 0 ? [] : [[...behind].sort()];
+  const actors = names(by.actors ?? []);
+  return digestJson([by.issuer, by.subject, actors, grant, asked as unknown as Json, ...humans]);
 }
 
 /** Approvers may shorten: what is issued, and how far renewals carry it. */

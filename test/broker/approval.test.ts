@@ -143,6 +143,19 @@ describe('approval: who does not count', () => {
     value(await approve(view, person('bob', { team: 'dba', person: 'bob' }), null, broker));
   });
 
+  test('approval: nobody opens what he approved, by a job that another had asked for and he triggers again', async () => {
+    const broker = await stage.start({ grants: grantOf(ONE), people });
+    const jobOf = (human: string) => person('job', { ...REPOSITORY, person: human });
+    const view = await request({}, jobOf('ada'), broker);
+    value(await approve(view, person('bob', { team: 'dba', person: 'bob' }), null, broker));
+    for (const other of [jobOf('bob'), person('job', REPOSITORY)]) {
+      expect(reason(await redeem(view, {}, other, broker))).toBe('not-allowed');
+      expect((await request({}, other, broker)).request.id).not.toBe(view.request.id);
+    }
+    expect(stage.warehouse.minted).toHaveLength(0);
+    value(await redeem(view, {}, jobOf('ada'), broker));
+  });
+
   test('approval: one human with two identities counts once', async () => {
     const two = grantOf({ stages: [{ from: [role('dba')], approvals: 2 }] });
     const broker = await stage.start({ grants: two, people });
