@@ -56,9 +56,10 @@ const HEEDED = new Set([
   ID.extendedKeyUsage,
 ]);
 
-/** Signatures over SHA-2 or Ed25519. Older digests can be forged. */
+const RSA_PSS = '1.2.840.113549.1.1.10';
+
+/** Signatures over SHA-2 or Ed25519, whatever their parameters. Older digests can be forged. */
 const SIGNATURES = new Set([
-  '1.2.840.113549.1.1.10',
   '1.2.840.113549.1.1.11',
   '1.2.840.113549.1.1.12',
   '1.2.840.113549.1.1.13',
@@ -67,6 +68,9 @@ const SIGNATURES = new Set([
   '1.2.840.10045.4.3.4',
   '1.3.101.112',
 ]);
+
+/** What RSASSA-PSS parameters begin with that name SHA-256, 384 or 512 as their digest; it is SHA-1 where they name none (RFC 4055, section 3.1). */
+const PSS_OVER_SHA2 = /^30[0-7]\wa0\w{2}30\w{2}060960864801650304020[123]/;
 
 const CURVES = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
 
@@ -97,8 +101,7 @@ function read(der: Uint8Array): Result<Certificate, string> {
   if (Buffer.compare(native.raw, der) !== 0) return err('it is not DER, or something follows it');
   const { tbsCertificate: tbs, signatureAlgorithm } = AsnConvert.parse(der, AsnCertificate);
   if (tbs.version !== 2) return err('it is not of version 3');
-  if (!SIGNATURES.has(signatureAlgorithm.algorithm))
-    return err('its signature is over a digest that can be forged');
+  if (!isOverGoodDigest(signatureAlgorithm)) return err('its signature is over a digest that can be forged');
   const weak = keyFault(native);
   if (weak !== null) return err(weak);
   const extensions = tbs.extensions ?? [];
@@ -133,6 +136,11 @@ function read(der: Uint8Array): Result<Certificate, string> {
     emails,
     subject,
   });
+}
+
+function isOverGoodDigest({ algorithm, parameters }: AsnCertificate['signatureAlgorithm']): boolean {
+  if (algorithm !== RSA_PSS) return SIGNATURES.has(algorithm);
+  return PSS_OVER_SHA2.test(Buffer.from(parameters ?? new ArrayBuffer(0)).toString('hex'));
 }
 
 function keyFault({ publicKey }: X509Certificate): string | null {

@@ -1,6 +1,8 @@
 import 'reflect-metadata';
+import { execFileSync } from 'node:child_process';
+import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readCertificate, readPemCertificates } from '../../../src/identity/x509/certificate.ts';
 import { findPath, readChain } from '../../../src/identity/x509/path.ts';
 import { authority, type Issued, issue } from '../../support/authority.ts';
@@ -107,6 +109,39 @@ test('readCertificate: refuses what it does not understand and must', async () =
   expect(readCertificate(der.subarray(0, -1)).ok).toBe(false);
   expect(readCertificate(new Uint8Array(20_000)).ok).toBe(false);
   expect(readCertificate(new Uint8Array(0)).ok).toBe(false);
+});
+
+describe('readCertificate: RSASSA-PSS', () => {
+  const FORGEABLE = { ok: false, error: 'its signature is over a digest that can be forged' };
+
+  async function signedOver(hash: string) {
+    const algorithm = { name: 'RSA-PSS', hash, modulusLength: 2048, publicExponent: Uint8Array.of(1, 0, 1) };
+    const signingAlgorithm = { ...algorithm, saltLength: 20 };
+    const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+    return x509.X509CertificateGenerator.createSelfSigned({ name: 'CN=a', keys, signingAlgorithm });
+  }
+
+  test.each(['SHA-256', 'SHA-384', 'SHA-512'])('is read over %s', async (hash) => {
+    const { rawData } = await signedOver(hash);
+    expect(readCertificate(new Uint8Array(rawData))).toMatchObject({ ok: true });
+  });
+
+  test('is refused over SHA-1', async () => {
+    const { rawData } = await signedOver('SHA-1');
+    expect(readCertificate(new Uint8Array(rawData))).toEqual(FORGEABLE);
+  });
+
+  test('is refused where no digest is named, as openssl writes SHA-1', (context) => {
+    const pss = '-sha1 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20';
+    const words = `req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=a -outform DER ${pss}`;
+    try {
+      execFileSync('openssl', ['version']);
+    } catch {
+      return context.skip('needs openssl (Debian openssl)');
+    }
+    const der = execFileSync('openssl', words.split(' '), { stdio: 'pipe' });
+    expect(readCertificate(der)).toEqual(FORGEABLE);
+  });
 });
 
 test('readCertificate: a name with a control character is none', async () => {
