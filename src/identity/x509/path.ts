@@ -33,8 +33,8 @@ export type Path = readonly Certificate[];
 /**
  * Finds a path from the leaf to an anchor at `now`, milliseconds since the epoch (RFC 5280, section 6.1, without
  * policies and name constraints: certificates that have such constraints are not read). Each authority on it
- * is one, may sign certificates, is valid now and allows as many below it as there are; each signature is verified. The
- * anchors are held to the same. Only what the anchors vouch for is trusted: the client's intermediates are hints.
+ * is one, may sign certificates, for clients too where it names purposes, is valid now and allows as many below it as there
+ * are; each signature is verified. The anchors are held to the same. Only what the anchors vouch for is trusted: the client's intermediates are hints.
  */
 export function findPath(
   [leaf, ...intermediates]: readonly [Certificate, ...Certificate[]],
@@ -96,11 +96,17 @@ export function pathEndsAt(path: Path): number {
   return Math.min(...path.map(({ notAfter }) => notAfter));
 }
 
+/** RFC 5280, section 4.2.1.12: id-kp-clientAuth, and anyExtendedKeyUsage, by which an authority says that it is held to no purpose. */
+const FOR_CLIENTS = ['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'];
+
 function authorityFault(authority: Certificate, below: number): ChainFault | null {
   const unfit = (detail: string): ChainFault => ({ reason: 'certificate', detail });
+  const { extendedKeyUsage: purposes } = authority;
   if (!authority.isAuthority) return unfit('A certificate that is no authority has issued another');
   if (authority.keyUsage !== undefined && !authority.keyUsage.has('keyCertSign'))
     return unfit('An authority that may not sign certificates has issued one');
+  if (purposes !== undefined && !FOR_CLIENTS.some((purpose) => purposes.has(purpose)))
+    return unfit('An authority that is not for clients (extended key usage clientAuth) has issued one');
   if (authority.pathLength !== undefined && below > authority.pathLength)
     return unfit(`An authority allows ${authority.pathLength} authorities below it, and there are ${below}`);
   return null;

@@ -67,6 +67,20 @@ test('findPath: each authority must be one, may sign, and counts those below it'
   expect(pathOf([await issue(leaf, {}), leaf], [root])).not.toMatch(/^ok/);
 });
 
+test('findPath: an authority with purposes vouches for clients where these are among them', async () => {
+  const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
+  const root = await authority({ subject: 'CN=root' });
+  const of = async (extendedUsage: string[]) => {
+    const between = await issue(root, { ca: true, subject: 'CN=between', extendedUsage });
+    return pathOf([await issue(between, {}), between], [root]);
+  };
+  expect(await of([serverAuth, clientAuth])).toBe('ok 3');
+  expect(await of(['2.5.29.37.0'])).toBe('ok 3');
+  expect(await of([serverAuth])).toBe('certificate');
+  const servers = await authority({ subject: 'CN=servers', extendedUsage: [serverAuth] });
+  expect(pathOf([await issue(servers, {})], [servers])).toBe('certificate');
+});
+
 test('findPath: every certificate on it must be in its time, the anchor too', async () => {
   const hour = 3_600_000;
   const root = await authority({ subject: 'CN=root', notAfter: TEST_EPOCH + 2 * hour });
