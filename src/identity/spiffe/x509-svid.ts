@@ -30,6 +30,7 @@ export async function attestX509Svid(
   const id = parseSpiffeId(leaf.uris[0] ?? '');
   if (leaf.uris.length !== 1) return refuse('certificate', 'The certificate has more than one URI');
   if (!id.ok) return refuse('malformed', `The certificate's URI is no SPIFFE ID: ${id.error}`);
+  if (id.value.path === '') return refuse('certificate', 'The ID is of the trust domain, not of a workload');
   const unfit = leafFault(leaf);
   if (unfit !== null) return refuse('certificate', unfit);
   const current = await source.current(signal);

@@ -120,6 +120,10 @@ attestorConformance({
           evidence: await one({ extendedUsage: ['1.3.6.1.5.5.7.3.1'] }),
           reason: 'certificate',
         },
+        'with the ID of the trust domain': {
+          evidence: await one({ uris: [`spiffe://${TRUST_DOMAIN}`] }),
+          reason: 'certificate',
+        },
         'with a port (17)': {
           evidence: await one({ uris: [`spiffe://${TRUST_DOMAIN}/x:1`] }),
           reason: 'malformed',
