@@ -32,10 +32,23 @@ export async function authorize(
       detail: `It takes the role ${roles.join(' or ')}`,
     });
   }
-  const result = await broker.committer.commit({
-    ...evidenceOf(caller, newId(broker.runtime)),
-    events: [{ kind: 'disclosed', actor: actorOf(caller), about: {}, data: { what, filter } }],
-  });
+  return disclose(broker, caller, what, filter);
+}
+
+/**
+ * Logs that somebody is shown `what` before he is; with a filter of null it is his own, or nobody's secret, and nothing is
+ * logged. Evidence that may be used once is used up by it either way, and shows nothing a second time.
+ */
+export async function disclose(
+  broker: Broker,
+  caller: Caller,
+  what: string,
+  filter: Json | null,
+): Promise<Result<void, Refusal>> {
+  const used = evidenceOf(caller, newId(broker.runtime));
+  if (filter === null && used.evidence === undefined) return ok(undefined);
+  const told = { kind: 'disclosed', actor: actorOf(caller), about: {}, data: { what, filter } } as const;
+  const result = await broker.committer.commit({ ...used, events: filter === null ? [] : [told] });
   if (result.ok) return ok(undefined);
   return refuse(broker, caller, {}, `read-${what}`, {
     reason: 'unauthenticated',

@@ -3,7 +3,7 @@ import type { Ask, Check, Grant } from '../grants/grant.ts';
 import { matchesPrincipal } from '../grants/principal.ts';
 import type { Principal } from '../identity/attestor.ts';
 import { ok, type Result } from '../result.ts';
-import { authorize } from './authorize.ts';
+import { authorize, disclose } from './authorize.ts';
 import { type Broker, names, principalOf } from './broker.ts';
 import { actedFor } from './delegation.ts';
 import { attest } from './identify.ts';
@@ -16,6 +16,8 @@ export async function availableGrants(
   caller: Caller,
 ): Promise<Result<readonly AvailableGrant[], Refusal>> {
   const principal = principalOf(caller);
+  const shown = await disclose(broker, caller, 'grants', null);
+  if (!shown.ok) return shown;
   const grants = [...broker.grants.values()].filter((grant) =>
     grant.who.some((matcher) => matchesPrincipal(matcher, principal)),
   );

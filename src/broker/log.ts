@@ -4,7 +4,7 @@ import { encodeBundle, rangeHash, TILE_WIDTH, type Tile, tilesFor, widthIn } fro
 import { HASH_BYTES, inclusionRanges } from '../audit/tree.ts';
 import { ok, type Result } from '../result.ts';
 import { type LogHead, leaseEntries, logEntries, logKeys, readLogHead, readTiles } from '../store/log.ts';
-import { authorize } from './authorize.ts';
+import { authorize, disclose } from './authorize.ts';
 import type { Broker } from './broker.ts';
 import { readLease } from './read.ts';
 import type { Refusal } from './refusal.ts';
@@ -87,7 +87,7 @@ async function permitTile(broker: Broker, caller: Caller | null, { level, n, wid
       entries: width,
     });
   if (caller.kind === 'principal' && (caller.roles.has('operator') || caller.roles.has('auditor')))
-    return ok(undefined);
+    return disclose(broker, caller, 'log', null);
   return refuse(broker, caller, {}, request, {
     reason: 'not-allowed',
     detail: 'It takes the role operator or auditor',

@@ -1,12 +1,12 @@
 import { isIdentity } from '../approvals/person.ts';
 import { approve, cancel, courtFor, deny } from '../approvals/request.ts';
 import type { NewEvent } from '../audit/event.ts';
-import type { Json } from '../json.ts';
 import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import { openRequests, readRequest as readRequestRow } from '../store/requests.ts';
 import type { RequestRow } from '../store/rows.ts';
 import { aboutRequest } from './about.ts';
+import { disclose } from './authorize.ts';
 import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';
 import { keptOut } from './kept-out.ts';
@@ -20,7 +20,7 @@ import type { ApproveAsk, Caller, PrincipalCaller, RequestView } from './verbs.t
 /** Requests that one answer shows. */
 const MAX_SHOWN = 500;
 
-/** Requests that wait or were approved, as far as the caller may see them. */
+/** Requests that wait or were approved, as far as the caller may see them. The log says who is shown what others ask for. */
 export async function listRequests(
   broker: Broker,
   caller: Caller,
@@ -28,7 +28,9 @@ export async function listRequests(
   if (caller.kind !== 'principal') return noSuch(broker, caller, 'list-requests');
   const rows = (await openRequests(broker.database, MAX_SHOWN)).filter((row) => maySee(broker, caller, row));
   const strange = rows.filter((row) => !isIdentity(row.requester, personOf(caller)));
-  if (strange.length > 0) await disclose(broker, caller, 'requests', { requests: strange.length });
+  const others = strange.length === 0 ? null : { requests: strange.length };
+  const shown = await disclose(broker, caller, 'requests', others);
+  if (!shown.ok) return shown;
   return ok(rows.map((row) => viewOf(broker, row)));
 }
 
@@ -40,15 +42,9 @@ export async function readRequest(
   const seen = await see(broker, caller, id, 'read-request');
   if (!seen.ok) return seen;
   const { request, human } = seen.value;
-  if (!isIdentity(request.requester, personOf(human))) await disclose(broker, human, 'request', { id });
-  return ok(viewOf(broker, request));
-}
-
-/** What others ask for is shown to approvers, operators and auditors, and the log says to whom, before it is. */
-async function disclose(broker: Broker, caller: PrincipalCaller, what: string, filter: Json): Promise<void> {
-  await broker.committer.commit({
-    events: [{ kind: 'disclosed', actor: actorOf(caller), about: {}, data: { what, filter } }],
-  });
+  const isOwn = isIdentity(request.requester, personOf(human));
+  const shown = await disclose(broker, human, 'request', isOwn ? null : { id });
+  return shown.ok ? ok(viewOf(broker, request)) : shown;
 }
 
 /** One approval, of exactly what the approver saw, for at most as long as he says. */

@@ -1,4 +1,4 @@
-import { isSame } from '../approvals/person.ts';
+import { isIdentity, isSame } from '../approvals/person.ts';
 import { close, isReviewer, type Reviewing } from '../approvals/review.ts';
 import { ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
@@ -6,6 +6,7 @@ import { openReviews, readReview as readReviewRow } from '../store/reviews.ts';
 import type { ReviewRow } from '../store/rows.ts';
 import { readTask } from '../store/tasks.ts';
 import { aboutReview } from './about.ts';
+import { disclose } from './authorize.ts';
 import { dataOf } from './break-glass.ts';
 import { actorOf, type Broker } from './broker.ts';
 import { evidenceOf } from './intend.ts';
@@ -20,14 +21,17 @@ import type { Caller, PrincipalCaller } from './verbs.ts';
 /** Reviews that one answer shows. */
 const MAX_SHOWN = 500;
 
-/** Reviews that nobody has closed, as far as the caller may see them. */
+/** Reviews that nobody has closed, as far as the caller may see them. The log says who is shown what others did. */
 export async function listReviews(
   broker: Broker,
   caller: Caller,
 ): Promise<Result<readonly ReviewRow[], Refusal>> {
   if (caller.kind !== 'principal') return noSuch(broker, caller, 'list-reviews');
-  const rows = await openReviews(broker.database, MAX_SHOWN);
-  return ok(rows.filter((review) => maySee(broker, caller, review)));
+  const rows = (await openReviews(broker.database, MAX_SHOWN)).filter((row) => maySee(broker, caller, row));
+  const strange = rows.filter((review) => !isIdentity(review.person, personOf(caller)));
+  const others = strange.length === 0 ? null : { reviews: strange.length };
+  const shown = await disclose(broker, caller, 'reviews', others);
+  return shown.ok ? ok(rows) : shown;
 }
 
 export async function readReview(
@@ -38,7 +42,9 @@ export async function readReview(
   const review = await readReviewRow(broker.database, id);
   if (caller.kind !== 'principal' || review === null || !maySee(broker, caller, review))
     return noSuch(broker, caller, 'read-review');
-  return ok(review);
+  const isOwn = isIdentity(review.person, personOf(caller));
+  const shown = await disclose(broker, caller, 'review', isOwn ? null : { id });
+  return shown.ok ? ok(review) : shown;
 }
 
 /** Closed with what was found, by somebody else than the person whom it is about. */

@@ -1,7 +1,15 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Caller, OpenTask, RequestView } from '../../src/broker/verbs.ts';
 import type { Json } from '../../src/json.ts';
-import { asking, callerOf, REPORT_GRANT, reason, type TestBroker, value } from '../support/broker.ts';
+import {
+  asking,
+  callerOf,
+  onceOnly,
+  REPORT_GRANT,
+  reason,
+  type TestBroker,
+  value,
+} from '../support/broker.ts';
 import { createStage, type Stage } from '../support/stage.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -476,6 +484,10 @@ test('listRequests, readRequest: what others ask for is shown, and the log says 
     [actor, 'request', { id: view.request.id }],
     [actor, 'requests', { requests: 1 }],
   ]);
+  const once = onceOnly(dba, 'read');
+  value(await verbs.readRequest(once, view.request.id));
+  expect(reason(await verbs.readRequest(once, view.request.id))).toBe('unauthenticated');
+  expect(await told()).toHaveLength(3);
 });
 
 describe('approval: somebody whom a kill keeps out', () => {

@@ -2,7 +2,15 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { eventSchema } from '../../src/audit/schema.ts';
 import type { Caller, OpenTask } from '../../src/broker/verbs.ts';
 import type { Json } from '../../src/json.ts';
-import { asking, callerOf, REPORT_GRANT, reason, type TestBroker, value } from '../support/broker.ts';
+import {
+  asking,
+  callerOf,
+  onceOnly,
+  REPORT_GRANT,
+  reason,
+  type TestBroker,
+  value,
+} from '../support/broker.ts';
 import { createStage, type Stage } from '../support/stage.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -278,4 +286,21 @@ test('practice: ends at its time by itself, and is for break-glass alone', async
   const plain = await stage.start();
   const answer = await plain.verbs.openTask(callerOf({ repository_id: '42' }), asking({ practice: true }));
   expect(reason(answer)).toBe('invalid-request');
+});
+
+test('listReviews, readReview: what others did is shown, and the log says to whom', async () => {
+  const { task } = await use(ada);
+  const [own] = await reviews(ada);
+  expect(own?.taskId).toBe(task.id);
+  value(await hallpass.verbs.readReview(ada, own!.id));
+  expect(await events('disclosed')).toEqual([]);
+  await reviews();
+  value(await hallpass.verbs.readReview(person('auditor', {}, ['auditor']), own!.id));
+  expect(await events('disclosed')).toMatchObject([
+    { actor: { subject: 'lead' }, data: { what: 'reviews', filter: { reviews: 1 } } },
+    { actor: { subject: 'auditor' }, data: { what: 'review', filter: { id: own!.id } } },
+  ]);
+  const once = onceOnly(ada, 'read');
+  value(await hallpass.verbs.readReview(once, own!.id));
+  expect(reason(await hallpass.verbs.readReview(once, own!.id))).toBe('unauthenticated');
 });

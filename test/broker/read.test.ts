@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { callerOf, reason, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
+import { createLogVerbs } from '../../src/broker/log.ts';
+import type { Caller } from '../../src/broker/verbs.ts';
+import { callerOf, onceOnly, reason, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
 import { createStage, type Stage } from '../support/stage.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -59,6 +61,25 @@ test('reading: what an auditor reads is in the log before he has it; a holder re
     { what: 'leases', filter: { live: true } },
     { what: 'audit', filter: { kind: 'disclosed' } },
   ]);
+});
+
+test('reading: evidence that may be used once serves one read, whatever is read', async () => {
+  const { verbs } = hallpass;
+  const reads: Readonly<Record<string, (by: Caller) => Promise<{ readonly ok: boolean }>>> = {
+    grants: (by) => verbs.availableGrants(by),
+    requests: (by) => verbs.listRequests(by),
+    reviews: (by) => verbs.listReviews(by),
+    leases: (by) => verbs.listLeases(by, {}, PAGE),
+    tile: (by) => createLogVerbs(hallpass.broker, false).tile(by, { level: 0, n: 0, width: 1 }),
+  };
+  for (const [what, read] of Object.entries(reads)) {
+    const by = onceOnly(AUDITOR, what);
+    const first = await read(by);
+    expect(first.ok ? 'ok' : reason(first), what).not.toBe('unauthenticated');
+    expect(reason(await read(by)), what).toBe('unauthenticated');
+    // Another replica knows it too.
+    expect(reason(await (await stage.start()).verbs.listTasks(by, {}, PAGE)), what).toBe('unauthenticated');
+  }
 });
 
 test('reading: pages by cursor give everything once, and a cursor that is not ours is refused', async () => {

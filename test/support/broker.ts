@@ -156,6 +156,14 @@ export function callerOf(claims: Readonly<Record<string, Json>>, roles: readonly
   return { kind: 'principal', principal, roles: new Set(roles) };
 }
 
+/** The same caller by evidence that may be used once; `mark` tells it from other such evidence. */
+export function onceOnly(caller: Caller, mark: string): Caller {
+  if (caller.kind !== 'principal') throw new Error('a principal');
+  const { principal } = caller;
+  const singleUse = { id: `once:${mark}`, until: Date.UTC(2100) };
+  return { ...caller, principal: { ...principal, proof: { ...principal.proof, singleUse } } };
+}
+
 export const WORKLOAD: Caller = callerOf({ repository_id: '42' });
 
 /** Asks for the report's credential; `over` says what else. */
