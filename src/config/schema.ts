@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ROLES } from '../grants/access.ts';
 import { duration } from '../grants/duration.ts';
-import { configName, grantSchema, principalMatcher } from '../grants/schema.ts';
+import { configName, grantSchema, partyMatcher, principalMatcher } from '../grants/schema.ts';
 import { auditSchema } from './audit.ts';
 import { MAX_ENTRIES } from './limits.ts';
 import { notificationsSchema, signalsSchema } from './notifications.ts';
@@ -211,7 +211,7 @@ export const configSchema = z.strictObject({
       z.strictObject({
         name: z.string().min(1).max(200).meta({ description: 'Their name, for approvers and the log' }),
         identities: z
-          .array(principalMatcher)
+          .array(partyMatcher)
           .min(1)
           .max(MAX_ENTRIES)
           .meta({ description: 'What is theirs or acts for them: accounts, and the jobs that they trigger' }),

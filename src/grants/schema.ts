@@ -41,8 +41,9 @@ const party = {
 const actor = {
   description: 'Who must act for it, by an actor token or as its own token states; when left out, nobody may',
 };
-const third = z.strictObject(party);
-const second = z.strictObject({ ...party, actor: third.optional().meta(actor) });
+/** Somebody alone: whom he acts for, or who acts for him, is not looked at. */
+export const partyMatcher = z.strictObject(party);
+const second = z.strictObject({ ...party, actor: partyMatcher.optional().meta(actor) });
 const first = z.strictObject({ ...party, actor: second.optional().meta(actor) });
 
 // As deep as MAX_ACTORS says.

@@ -123,6 +123,18 @@ test('loadConfig: break-glass is for people whom the configuration knows by name
   expect(await faultsIn(named(''))).toHaveLength(2);
 });
 
+test('loadConfig: an identity of somebody names nobody who acts for it: it would be nobody, and he could approve for himself', async () => {
+  const ada = (more: string) =>
+    example([
+      'log:\n',
+      `people:\n  - name: ada\n    identities: [{ issuer: staff, claims: { sub: ada }${more} }]\nlog:\n`,
+    ]);
+  expect(await faultsIn(ada(''))).toEqual([]);
+  expect(await faultsIn(ada(', actor: { issuer: github, claims: { repository_id: "1" } }'))).toEqual([
+    expect.stringMatching(/people\[0\]\.identities\[0\]\.actor: Unknown key "actor"/),
+  ]);
+});
+
 test('loadConfig: a grant is not blamed for a target that is broken itself', async () => {
   expect(await faultsIn(example(['provider: memory', 'provider: postgrs']))).toEqual([
     '23 targets.warehouse.provider: Unknown provider "postgrs": known here: "memory"',
