@@ -549,6 +549,8 @@ CREATE INDEX task_expiry ON public.task USING btree (expires_at) WHERE (state = 
 
 CREATE UNIQUE INDEX task_idempotency_key ON public.task USING btree (idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+CREATE INDEX task_unmarked_actors ON public.task USING gin (((principal -> 'actors'::text)) jsonb_path_ops) WHERE ((end_reason IS NULL) AND (principal ? 'actors'::text));
+
 CREATE INDEX task_unmarked_grant ON public.task USING btree (grant_name) WHERE (end_reason IS NULL);
 
 CREATE INDEX task_unmarked_identity ON public.task USING btree (issuer, subject) WHERE (end_reason IS NULL);

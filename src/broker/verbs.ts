@@ -211,7 +211,10 @@ export interface ApproveAsk {
   readonly ttlSeconds: number | null;
 }
 
-/** What to kill: all members that are there must fit. `all` takes their place, so that nothing is killed by leaving out. */
+/**
+ * What to kill: all members that are there must fit, issuer and subject those whose it is or who acts for them. `all` takes
+ * their place, so that nothing is killed by leaving out.
+ */
 export interface KillAsk {
   readonly issuer: string | null;
   readonly subject: string | null;

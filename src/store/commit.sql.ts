@@ -138,11 +138,13 @@ const newLeases: Part = {
   rows: 'new_lease',
   columns: `"id" text, "taskId" text, "version" int, "state" text, "credential" text, "grant" text, "target" text,
     "provider" text, "name" text, "issuer" text, "subject" text, "scope" jsonb, "counted" boolean,
-    "createdAt" timestamptz, "expiresAt" timestamptz, "capAt" timestamptz, "dueAt" timestamptz`,
+    "createdAt" timestamptz, "expiresAt" timestamptz, "capAt" timestamptz, "dueAt" timestamptz, "actors" jsonb`,
   refuses: [
-    `select n.unit, 'blocked' from new_lease n join block b on coalesce(b.issuer, n.issuer) = n.issuer
-      and coalesce(b.subject, n.subject) = n.subject and coalesce(b."grant", n."grant") = n."grant"
-      and coalesce(b.target, n.target) = n.target and coalesce(b.task, n."taskId") = n."taskId"`,
+    `select n.unit, 'blocked' from new_lease n join block b
+      on (coalesce(b.issuer, n.issuer) = n.issuer and coalesce(b.subject, n.subject) = n.subject
+        or n.actors @> jsonb_strip_nulls(jsonb_build_array(jsonb_build_object('issuer', b.issuer, 'subject', b.subject))))
+      and coalesce(b."grant", n."grant") = n."grant" and coalesce(b.target, n.target) = n.target
+      and coalesce(b.task, n."taskId") = n."taskId"`,
   ],
   writes: [
     `intend_lease as (

@@ -23,6 +23,7 @@ export interface Unit {
   readonly events: readonly NewEvent[];
   readonly newTask?: TaskRow;
   readonly changedTask?: TaskRow;
+  /** Of the task that the unit begins or changes. */
   readonly newLeases?: readonly LeaseRow[];
   readonly changedLeases?: readonly LeaseRow[];
   /** No two of them with the same id. */
@@ -261,7 +262,8 @@ function statementOf(
       rows.evidence.push({ unit, ...use, keepUntil: instant(use.keepUntil) });
     if (content.newTask) rows.newTasks.push(taskRecord(unit, content.newTask));
     if (content.changedTask) rows.changedTasks.push(taskChange(unit, content.changedTask));
-    for (const lease of content.newLeases ?? []) rows.newLeases.push(leaseRecord(unit, lease));
+    const actors = actorsOf(content.newTask ?? content.changedTask);
+    for (const lease of content.newLeases ?? []) rows.newLeases.push({ ...leaseRecord(unit, lease), actors });
     for (const lease of content.changedLeases ?? []) rows.changedLeases.push(leaseChange(unit, lease));
     for (const use of content.quotas ?? []) rows.quotas.push({ unit, ...use });
     if (content.newTaskGrant) rows.taskGrants.push(taskGrantRecord(unit, content.newTaskGrant));
@@ -306,7 +308,12 @@ function taskChange(unit: number, task: TaskRow): unknown {
   };
 }
 
-function leaseRecord(unit: number, lease: LeaseRow): unknown {
+/** Who acts for the subject of a task: what a block keeps out, it keeps out of what begins for others too. */
+function actorsOf(task: TaskRow | undefined): unknown {
+  return task?.principal.actors?.map(({ issuer, subject }) => ({ issuer, subject }));
+}
+
+function leaseRecord(unit: number, lease: LeaseRow): object {
   return {
     unit,
     ...lease,

@@ -131,18 +131,24 @@ export async function markKill(
   now: number,
   batch = MARK_BATCH,
 ): Promise<void> {
-  await markAll(database, row, now, 'lease', batch);
-  if (row.target === null) await markAll(database, row, now, 'task', batch);
+  for (const table of row.target === null ? (['lease', 'task'] as const) : (['lease'] as const)) {
+    await markAll(database, row, now, table, 'holds', batch);
+    if (row.issuer !== null) await markAll(database, row, now, table, 'acts', batch);
+  }
 }
+
+/** As whom a kill looks for somebody: as whose the credentials are, or as who acts for him, in tasks that go on or `acted` in any. */
+type As = 'holds' | 'acts' | 'acted';
 
 async function markAll(
   database: Database,
   row: KillRow,
   now: number,
   table: 'task' | 'lease',
+  as: As,
   batch: number,
 ): Promise<void> {
-  const { where, values } = matchOf(row, table, 5);
+  const { where, values } = matchOf(row, table, as, 5);
   const statement = {
     name: `mark_${table}_${Object.keys(values).join('_')}`,
     text: table === 'lease' ? markLeases(where) : markTasks(where),
@@ -203,11 +209,11 @@ function markTasks(where: string): string {
 function matchOf(
   match: KillMatch,
   table: 'task' | 'lease',
+  as: As,
   first: number,
 ): { readonly where: string; readonly values: Readonly<Record<string, string>> } {
   const columns = {
-    issuer: match.issuer,
-    subject: match.subject,
+    ...(as === 'holds' ? { issuer: match.issuer, subject: match.subject } : { actors: actorsOf(match) }),
     grant_name: match.grant,
     target: table === 'lease' ? match.target : null,
     [table === 'lease' ? 'task_id' : 'id']: match.task,
@@ -215,8 +221,24 @@ function matchOf(
   const values = Object.fromEntries(
     Object.entries(columns).filter((entry): entry is [string, string] => entry[1] !== null),
   );
-  const terms = Object.keys(values).map((column, at) => `${column} = $${first + at}`);
+  const terms = Object.keys(values).map((column, at) =>
+    column === 'actors' ? actorIn(table, as, first + at) : `${column} = $${first + at}`,
+  );
   return { where: terms.length === 0 ? 'true' : terms.join(' and '), values };
+}
+
+/** Somebody among those who act in a task, as a part of its principal. */
+function actorsOf({ issuer, subject }: KillMatch): string {
+  return JSON.stringify([{ issuer, ...(subject === null ? {} : { subject }) }]);
+}
+
+/** That he acts in the task, or in that of the lease. A task that nothing ends yet has all the leases that nothing ends. */
+function actorIn(table: 'task' | 'lease', as: As, parameter: number): string {
+  const acts = `principal ? 'actors' and principal -> 'actors' @> $${parameter}::jsonb`;
+  if (table === 'task') return acts;
+  return as === 'acted'
+    ? `exists (select from task where id = lease.task_id and ${acts})`
+    : `task_id = any (array (select id from task where end_reason is null and ${acts}))`;
 }
 
 /** All that it matches has been made due. */
@@ -286,16 +308,19 @@ export async function standingBlocks(database: Database): Promise<KillRow[]> {
 
 /** What has not ended of what a kill matches and was killed, target by target. */
 export async function restOfKill(database: Database, row: KillRow): Promise<KillRest[]> {
-  const { where, values } = matchOf(row, 'lease', 1);
+  const held = matchOf(row, 'lease', 'holds', 1);
+  const heldValues = Object.values(held.values);
+  const acted = row.issuer === null ? null : matchOf(row, 'lease', 'acted', heldValues.length + 1);
+  const where = acted === null ? held.where : `(${held.where} or ${acted.where})`;
   const rows = await database.query<{ target: string; left: number; failing: number; latest: string }>(
     {
-      name: `rest_of_kill_${Object.keys(values).join('_')}`,
+      name: `rest_of_kill_${Object.keys(held.values).join('_')}`,
       text: `
         select target, count(*)::int as left, (count(*) filter (where state = 'ending' and attempts > 1))::int as failing,
           (extract(epoch from max(expires_at)) * 1000)::bigint::text as latest
         from lease where end_reason = 'killed' and state <> 'ended' and ${where} group by target order by target`,
     },
-    Object.values(values),
+    [...heldValues, ...Object.values(acted?.values ?? {})],
   );
   return rows.map(({ target, left, failing, latest }) => ({
     target,

@@ -90,6 +90,45 @@ for (const [what, match] of OTHERS) {
   });
 }
 
+test.each([
+  ['him', { issuer: 'agents', subject: 'agent' }],
+  ['all of his issuer', { issuer: 'agents' }],
+  ['him and the grant', { issuer: 'agents', subject: 'agent', grant: 'report' }],
+])(
+  'kill: of somebody who acts for others, by %s, ends what he holds for them, and keeps him out alone',
+  async (_, match) => {
+    const own = { issuer: 'ci', claims: { repository_id: '42' } };
+    const acted = { ...own, actor: { issuer: 'agents', claims: { sub: 'agent' } } };
+    const agents = { issuer: 'agents', attest: async () => null };
+    const grants = { report: { ...(REPORT_GRANT as object), who: [own, acted] } };
+    const broker = await stage.start({ grants, attestors: [agents] });
+    if (WORKLOAD.kind !== 'principal') throw new Error('a principal');
+    const actor = { issuer: 'agents', subject: 'agent', claims: { sub: 'agent' }, proof: null };
+    const agent = { ...WORKLOAD, principal: { ...WORKLOAD.principal, actors: [actor] } };
+    const { task, credentials, token } = value(await broker.verbs.openTask(agent, asking()));
+    const holder = value(await broker.verbs.identify({ kind: 'bearer', token: token ?? '' }, 'test'));
+    const alone = value(await broker.verbs.openTask(WORKLOAD, asking()));
+
+    const { kill, rest } = value(await broker.verbs.kill(OPERATOR, killing(match)));
+    expect(kill).toMatchObject({ leases: 1, tasks: 1 });
+    expect(rest).toMatchObject([{ target: 'warehouse', left: 1 }]);
+    await broker.reap();
+    expect(await stage.lease(credentials[0]!.lease.id)).toMatchObject({
+      outcome: 'revoked',
+      endReason: 'killed',
+    });
+    expect(value(await broker.verbs.readKill(OPERATOR, kill.id)).rest).toEqual([]);
+    const ask = { credentials: ['db'], ttlSeconds: null };
+    // As he was when he showed his token: the task was open then.
+    expect(reason(await broker.verbs.addCredentials(holder, task.id, ask))).toBe('not-allowed');
+    expect(reason(await broker.verbs.openTask(agent, asking()))).toBe('not-allowed');
+    expect((await stage.lease(alone.credentials[0]!.lease.id)).state).toBe('active');
+    value(await broker.verbs.openTask(WORKLOAD, asking()));
+    value(await broker.verbs.liftBlock(OPERATOR, kill.id, 'it was found again'));
+    value(await broker.verbs.openTask(agent, asking()));
+  },
+);
+
 test('kill: by task ends all of the task and leaves the others of its identity', async () => {
   const mine = await stage.open(hallpass);
   const other = await stage.open(hallpass);
