@@ -17,7 +17,7 @@ import { digestJson, type Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { newId } from '../runtime.ts';
 import type { Unit } from '../store/commit.ts';
-import { lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
+import { countOpenRequests, lapsedRequests, openRequestFor, readRequest } from '../store/requests.ts';
 import type { Person, RequestAsk, RequestRow } from '../store/rows.ts';
 import { aboutRequest } from './about.ts';
 import { actorOf, type Broker, names } from './broker.ts';
@@ -26,6 +26,9 @@ import { keptOut } from './kept-out.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import { personOf, viewOf } from './request-view.ts';
 import type { OpenTask, PrincipalCaller } from './verbs.ts';
+
+/** Requests of one identity that wait, or were approved for later: whoever approves is told of each, and is to find those of others. */
+export const MAX_WAITING = 100;
 
 /** What an opening may go on with: the decision, no wider than its approvers allow, and what its commit uses up. */
 export interface Approved {
@@ -162,7 +165,7 @@ function tooEarly({ asked: { notBefore }, now }: Opening): Refusal | null {
   return { reason: 'too-early', detail, retryAfterMs: notBefore - now };
 }
 
-/** Asks for approval of exactly this; goes on at once where a condition gives it. */
+/** Asks for approval of exactly this, unless too much of his waits already; goes on at once where a condition gives it. */
 async function askAnew(broker: Broker, opening: Opening): Promise<Result<Approved, Refusal>> {
   const { court, by, decision, taskId } = opening;
   const { waiting, counted, automatic } = tally(court, by, []);
@@ -175,6 +178,12 @@ async function askAnew(broker: Broker, opening: Opening): Promise<Result<Approve
       decision,
       uses: { newRequest: { ...request, state: 'redeemed', taskId } },
       events: [created, ...redeemedEvents(opening, request, { counted, automatic })],
+    });
+  if ((await countOpenRequests(broker.database, by, opening.now, MAX_WAITING)) >= MAX_WAITING)
+    return err({
+      reason: 'limit-reached',
+      detail: `approval: ${MAX_WAITING} requests of this identity wait already`,
+      retryAfterMs: 60_000,
     });
   const made = await broker.committer.commit({
     newRequest: request,

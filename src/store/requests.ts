@@ -2,7 +2,7 @@ import { getTableColumns } from 'drizzle-orm';
 import { instant } from '../instant.ts';
 import type { Database } from './database.ts';
 import { rowReader, type StoredRow } from './mapping.ts';
-import type { RequestRow } from './rows.ts';
+import type { Identity, RequestRow } from './rows.ts';
 import { approvalRequest } from './schema.ts';
 
 const toRequest = rowReader<RequestRow>(getTableColumns(approvalRequest));
@@ -37,6 +37,25 @@ export async function openRequests(database: Database, limit: number): Promise<R
     [limit],
   );
   return rows.map(toRequest);
+}
+
+/** How many of them one identity has whose time is not up, counted as far as `limit`. */
+export async function countOpenRequests(
+  database: Database,
+  { issuer, subject }: Identity,
+  now: number,
+  limit: number,
+): Promise<number> {
+  const [counted] = await database.query<{ open: number }>(
+    {
+      name: 'count_open_requests',
+      text: `select count(*)::int as open from (
+        select from approval_request where state in ('pending', 'approved') and expires_at > $3
+          and issuer = $1 and subject = $2 limit $4) o`,
+    },
+    [issuer, subject, instant(now), limit],
+  );
+  return counted?.open ?? 0;
 }
 
 /** Those of them whose time is up. */

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MAX_WAITING } from '../../src/broker/approval.ts';
 import type { Caller, OpenTask, RequestView } from '../../src/broker/verbs.ts';
 import type { Json } from '../../src/json.ts';
 import {
@@ -130,6 +131,22 @@ test('approval: stages follow one another, each with as many as it takes', async
   expect(reason(await redeem(view, {}, asker, broker))).toBe('awaiting-approval');
   value(await approve(view, leads[1]!, null, broker));
   value(await redeem(view, {}, asker, broker));
+});
+
+test('approval: one identity has a bounded number of requests that wait, and others have room all the same', async () => {
+  const views: RequestView[] = [];
+  for (let i = 0; i < MAX_WAITING; i++) views.push(await request({ purpose: `wish ${i}` }));
+  const more = () => hallpass.verbs.openTask(asker, { ...ASK, purpose: 'one more' });
+  expect(reason(await more())).toBe('limit-reached');
+  expect((await request({ purpose: 'wish 0' })).request.id).toBe(views[0]!.request.id);
+  await request({}, person('another', REPOSITORY));
+  value(await hallpass.verbs.cancelRequest(asker, views[1]!.request.id, 'no longer needed'));
+  expect(reason(await more())).toBe('awaiting-approval');
+  expect(reason(await hallpass.verbs.openTask(asker, { ...ASK, purpose: 'yet another' }))).toBe(
+    'limit-reached',
+  );
+  await stage.runtime.advance(3_600_000);
+  await request({ purpose: 'after they lapsed' });
 });
 
 describe('approval: who does not count', () => {
