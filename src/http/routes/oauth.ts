@@ -142,6 +142,7 @@ async function exchangeToken(border: Border, c: Context<HttpEnv>, exchange: Exch
     ttlSeconds: details.ttl_seconds ?? null,
     taskGrant: details.task_grant ?? null,
     ...(details.not_before === undefined ? {} : { notBefore: Date.parse(details.not_before) }),
+    ...(details.request === undefined ? {} : { request: details.request }),
     publicKey: details.public_key ?? null,
     idempotencyKey: key,
     ...(actorToken === null ? {} : { actor: { kind: 'bearer' as const, token: actorToken } }),

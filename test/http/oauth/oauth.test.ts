@@ -172,6 +172,11 @@ describe('token: denies in one and the same words, with the reason in the log', 
       async () => ({ authorization_details: details({ grant: 'gone' }) }),
     ],
     [
+      'a request for approval that is not there',
+      /this grant asks for none/,
+      async () => ({ authorization_details: details({ request: '0'.repeat(26) }) }),
+    ],
+    [
       'a credential that is not in the grant',
       /credential/,
       async () => ({ authorization_details: details({ credentials: ['db', 'root'] }) }),
