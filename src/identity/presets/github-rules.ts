@@ -10,6 +10,8 @@ const STRANGERS_EVENTS = [
   'discussion_comment',
   'fork',
   'watch',
+  // A wiki may be open to everybody.
+  'gollum',
 ];
 
 const WITHOUT_REF =

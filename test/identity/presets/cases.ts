@@ -53,6 +53,7 @@ const githubBad: Case['bad'] = [
   [{ repository_id: '812345', event_name: ['push', 'pull_request_target'] }, /"pull_request_target"/],
   [{ repository_id: '812345', event_name: 'issue_comment' }, /strangers can cause it/],
   [{ repository_id: '812345', event_name: 'workflow_run' }, /strangers can cause it/],
+  [{ repository_id: '812345', event_name: 'gollum' }, /strangers can cause it/],
   [{ repository_id: '812345', event_name: { glob: '*' } }, /pin "event_name"/],
   [{ repository_id: 812345, event_name: 'push' }, /put its value in quotes/],
   [
