@@ -46,12 +46,17 @@ const TIMEOUT_MS = 10_000;
 /** How long a discovery document is good for. */
 const FRESH_MS = 10 * 60_000;
 
+/** After a failure: soon enough to notice recovery, seldom enough not to hold a provider down. */
+const RETRY_MS = 5_000;
+
 export function createIdentityProvider(settings: SignInSettings, runtime: Runtime): IdentityProvider {
   const outbound = createOutbound(runtime, settings.ca === undefined ? {} : { ca: settings.ca });
   const client: oauth.Client = { client_id: settings.clientId };
   const authentication =
     settings.clientSecret === null ? oauth.None() : oauth.ClientSecretBasic(settings.clientSecret);
   let known: { readonly server: oauth.AuthorizationServer; readonly until: number } | null = null;
+  let failed: { readonly error: unknown; readonly at: number } | null = null;
+  let asking: Promise<oauth.AuthorizationServer> | null = null;
 
   /** 256 bits, in characters that a verifier may have (RFC 7636, section 4.1). */
   const draw = () => Buffer.from(runtime.randomBytes(32)).toString('base64url');
@@ -61,14 +66,32 @@ export function createIdentityProvider(settings: SignInSettings, runtime: Runtim
     ...(settings.allowInsecureHttp ? { [oauth.allowInsecureRequests]: true } : {}),
   });
 
-  async function discover(signal: AbortSignal): Promise<oauth.AuthorizationServer> {
-    const now = runtime.now();
-    if (known !== null && now < known.until) return known.server;
+  async function ask(signal: AbortSignal): Promise<oauth.AuthorizationServer> {
     const issuer = new URL(settings.url);
     const response = await oauth.discoveryRequest(issuer, { algorithm: 'oidc', ...requestOptions(signal) });
-    const server = checked(await oauth.processDiscoveryResponse(issuer, response), settings);
-    known = { server, until: now + FRESH_MS };
-    return server;
+    return checked(await oauth.processDiscoveryResponse(issuer, response), settings);
+  }
+
+  /** Asks once for all who wait, and after a failure not again at once: strangers come here, and cause no more than that. */
+  async function discover(): Promise<oauth.AuthorizationServer> {
+    if (known !== null && runtime.now() < known.until) return known.server;
+    const failedAgo = failed === null ? Number.POSITIVE_INFINITY : runtime.now() - failed.at;
+    if (failed !== null && failedAgo >= 0 && failedAgo < RETRY_MS) throw failed.error;
+    asking ??= withDeadline(runtime, TIMEOUT_MS, ask)
+      .then(
+        (server) => {
+          known = { server, until: runtime.now() + FRESH_MS };
+          return server;
+        },
+        (error: unknown) => {
+          failed = { error, at: runtime.now() };
+          throw error;
+        },
+      )
+      .finally(() => {
+        asking = null;
+      });
+    return asking;
   }
 
   const within = <T>(work: (signal: AbortSignal) => Promise<T>) =>
@@ -76,8 +99,8 @@ export function createIdentityProvider(settings: SignInSettings, runtime: Runtim
 
   return {
     begin: () =>
-      within(async (signal) => {
-        const server = await discover(signal);
+      within(async () => {
+        const server = await discover();
         const flow = { state: draw(), nonce: draw(), verifier: draw() };
         const url = new URL(server.authorization_endpoint ?? '');
         const parameters = {
@@ -95,7 +118,7 @@ export function createIdentityProvider(settings: SignInSettings, runtime: Runtim
       }),
     finish: (answer, flow) =>
       within(async (signal) => {
-        const server = await discover(signal);
+        const server = await discover();
         const callback = oauth.validateAuthResponse(server, client, answer, flow.state);
         // Nothing is durable yet. A code serves once: if we die here, the person signs in again.
         const response = await oauth.authorizationCodeGrantRequest(

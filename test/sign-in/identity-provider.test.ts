@@ -29,7 +29,7 @@ const metadata = (url: string, over: object = {}) => ({
   token_endpoint: `${url}/token`,
   ...over,
 });
-const providerAt = (url: string, over: Partial<SignInSettings> = {}) =>
+const providerAt = (url: string, over: Partial<SignInSettings> = {}, runtime = systemRuntime) =>
   createIdentityProvider(
     {
       url,
@@ -41,7 +41,7 @@ const providerAt = (url: string, over: Partial<SignInSettings> = {}) =>
       allowInsecureHttp: true,
       ...over,
     },
-    systemRuntime,
+    runtime,
   );
 
 test.each([
@@ -85,6 +85,21 @@ test('begin: refuses http where the issuer is not allowed it', async () => {
   const { url, asked } = await serve((_path, self) => metadata(self));
   expect(await providerAt(url, { allowInsecureHttp: false }).begin()).toMatchObject({ ok: false });
   expect(asked).toEqual([]);
+});
+
+test('begin: asks a provider that is away once for all who come at once, and again after a while', async () => {
+  let status: unknown = 503;
+  const { url, asked } = await serve((_path, self) => (status === 503 ? 503 : metadata(self)));
+  let now = 1_000_000;
+  const provider = providerAt(url, {}, { ...systemRuntime, now: () => now });
+  const begun = await Promise.all(Array.from({ length: 50 }, () => provider.begin()));
+  expect(begun.some(({ ok }) => ok)).toBe(false);
+  expect(await provider.begin()).toEqual(begun[0]);
+  expect(asked).toHaveLength(1);
+  status = 200;
+  now += 5_000;
+  expect((await Promise.all([provider.begin(), provider.begin()])).every(({ ok }) => ok)).toBe(true);
+  expect(asked).toHaveLength(2);
 });
 
 test('begin: asks for the document once for many sign-ins, and draws each anew', async () => {
