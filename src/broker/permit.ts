@@ -2,6 +2,7 @@ import { isSensitive, redactClaim } from '../audit/redact.ts';
 import { readCut } from '../grants/cut.ts';
 import { decide } from '../grants/decide.ts';
 import type { Ask, Cut, Decision, PolicyRefusal } from '../grants/grant.ts';
+import type { Principal } from '../identity/attestor.ts';
 import { err, ok, type Result } from '../result.ts';
 import type { Conflict } from '../store/commit.ts';
 import type { TaskGrantRow, TaskRow } from '../store/rows.ts';
@@ -46,6 +47,8 @@ export async function permit(
   now: number,
 ): Promise<Result<{ decision: Decision; taskGrant: TaskGrantRow | null }, Refusal>> {
   const denied = (detail: string) => err({ reason: 'not-allowed' as const, detail });
+  const fault = exceptionFault(principalOf(caller), now);
+  if (fault !== null) return denied(fault);
   const grant = broker.grants.get(ask.grant);
   if (grant === undefined) return denied(`grant: there is no grant "${ask.grant}"`);
   let taskGrant: TaskGrantRow | null = null;
@@ -71,6 +74,17 @@ export async function permit(
   const decision = decide(grant, cut, wish);
   if (!decision.ok) return denied(detailOf(decision.error, broker.sensitiveClaims));
   return ok({ decision: decision.value, taskGrant });
+}
+
+/**
+ * An exception that has come to its end vouches for nobody any more, neither for whoever opened a task nor for those who
+ * act for him: what was opened before lives on as it is, and gets no more time and no more credentials.
+ */
+function exceptionFault({ issuer, proof, actors = [] }: Principal, now: number): string | null {
+  const ended = [{ issuer, proof }, ...actors].find(
+    (one) => (one.proof?.exceptionEndsAt ?? Number.POSITIVE_INFINITY) <= now,
+  );
+  return ended === undefined ? null : `principal: the exception that "${ended.issuer}" is has ended`;
 }
 
 /** Why policy said no, without the value of a claim that the log keeps as a hash. */

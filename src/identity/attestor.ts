@@ -59,6 +59,11 @@ export interface Proof {
   readonly boundTo?: Confirmation;
   /** Present when this evidence is taken only while another issuer cannot be reached: that issuer's name. */
   readonly standsFor?: string;
+  /**
+   * Present when it is taken as an exception that has an end, in milliseconds since the epoch: from then on the broker
+   * neither renews what was opened with it nor adds to it.
+   */
+  readonly exceptionEndsAt?: number;
 }
 
 /** One use of a piece of evidence. */

@@ -1,4 +1,4 @@
-import { err } from '../../result.ts';
+import { err, ok } from '../../result.ts';
 import type { Attestor, AttestorKind } from '../attestor.ts';
 import { createTokenAttestor, type TokenProfile } from '../jwt/attestor.ts';
 import { createKeySet } from '../jwt/jwks.ts';
@@ -67,7 +67,11 @@ export function createKeysAttestor(name: string, settings: KeysSettings): Attest
     issuer: name,
     async attest(evidence, now, signal) {
       const verdict = await bySignature.attest(evidence, now, signal);
-      if (!verdict?.ok || now < until) return verdict;
+      if (!verdict?.ok) return verdict;
+      if (now < until) {
+        const proof = Object.freeze({ ...verdict.value.proof, exceptionEndsAt: until });
+        return ok(Object.freeze({ ...verdict.value, proof }));
+      }
       const detail = `The keys are refused from ${expires} on: ${JSON.stringify(owner)} must renew or replace them`;
       return err({ reason: 'expired', detail, issuer: name });
     },
