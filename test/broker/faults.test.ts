@@ -89,6 +89,44 @@ describe('mint', () => {
     expect(await outcomes()).toEqual(['never-minted']);
   });
 
+  test('mint: whose turn comes after his window is told that nothing was made, and the target is not asked', async () => {
+    const busy = await stage.start({ limits: { mintConcurrency: 1, mintQueue: 1 } });
+    const asked: string[] = [];
+    stage.warehouse.fault = (call, phase, { name }) => {
+      if (call !== 'mint' || phase !== 'before') return;
+      asked.push(name);
+      return new Promise<void>(() => {});
+    };
+    const openings = Promise.all([1, 2].map(() => busy.verbs.openTask(WORKLOAD, asking())));
+    const lane = busy.broker.targets.get('warehouse')!.minting;
+    await until(() => lane.refusal(stage.runtime.now()) !== null, 'the second to wait for the first');
+    await stage.runtime.advance(15_000);
+    for (const answer of await drive(stage.runtime, openings)) expect(reason(answer)).toBe('mint-failed');
+    expect(asked).toHaveLength(1);
+    // Of the one that was asked it is not known; the other needs no look at the target, and says so at once.
+    const failed = (await busy.events()).flatMap(({ kind, data }) =>
+      kind === 'lease.mint-failed' ? [data] : [],
+    );
+    expect(failed.filter(({ mayExist }) => mayExist)).toMatchObject([{ code: 'timeout' }]);
+    expect(failed.filter(({ mayExist }) => !mayExist)).toMatchObject([{ code: 'target-throttled' }]);
+    expect(await outcomes()).toEqual(['never-minted']);
+    stage.warehouse.fault = () => {};
+    stage.runtime.jump(5_000);
+    await busy.reap();
+  });
+
+  test('mint: a target that gives less time than was asked: the lease has no more, and is ended when that is up', async () => {
+    const less = (minted: Minted) => ({ ...minted, expiresAt: minted.expiresAt - 600_000 });
+    const broker = await stage.start({ worlds: { warehouse: answering(stage.warehouse, less) } });
+    const { opened, leaseId } = await stage.open(broker);
+    const { expiresAt } = opened.credentials[0]!.lease;
+    expect(expiresAt).toBe(stage.runtime.now() + 300_000);
+    expect(await stage.lease(leaseId)).toMatchObject({ expiresAt, dueAt: expiresAt });
+    stage.runtime.jump(300_000);
+    await broker.reap();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ended', endReason: 'expired' });
+  });
+
   test('mint: a throttled target made nothing, and says so at once', async () => {
     stage.warehouse.fault = (call, phase) => {
       if (call === 'mint' && phase === 'before') throw new ProviderError('target-throttled', 'slow down');
