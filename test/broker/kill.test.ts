@@ -160,6 +160,18 @@ test('kill: between mark and end, nothing keeps the killed alive', async () => {
   expect((await stage.lease(leaseId)).endReason).toBe('killed');
 });
 
+test('kill: what was killed has ended at once for a replica whose clock is behind, too', async () => {
+  const grants = { report: { ...(REPORT_GRANT as object), heartbeat: '1m' } };
+  const runtime = { ...stage.runtime, now: () => stage.runtime.now() - 3_000 };
+  const behind = await stage.start({ grants, runtime });
+  const { opened, holder, taskId } = await stage.open(behind);
+  const { kill } = value(await hallpass.verbs.kill(OPERATOR, killing(identity)));
+  value(await hallpass.verbs.liftBlock(OPERATOR, kill.id, 'a mistake'));
+  expect(reason(await behind.verbs.heartbeat(holder, taskId))).toBe('task-ended');
+  expect(value(await behind.verbs.introspect(OPERATOR, opened.token ?? ''))).toBeNull();
+  await hallpass.reap();
+});
+
 test('kill: a lease killed by its target is not renewed, nor its deadline moved', async () => {
   const grants = {
     report: { ...(REPORT_GRANT as object), heartbeat: '1m' },
