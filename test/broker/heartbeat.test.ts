@@ -95,3 +95,26 @@ test('heartbeat: racing with two reapers at its deadline, it is in time for both
   // A heartbeat that was heard is heard by all: its task lives on.
   expect([...seen].filter((what) => what === 'true ended')).toEqual([]);
 });
+
+test('heartbeat: one that another replica took by its own clock while silence was being written stands', async () => {
+  const broker = await stage.start({ grants });
+  const runtime = { ...stage.runtime, now: () => stage.runtime.now() - 3_000 };
+  const behind = await stage.start({ grants, runtime });
+  const { holder, taskId, leaseId } = await stage.open(broker);
+  stage.runtime.jump(60_000);
+  const { committer } = broker.broker;
+  let beaten = 0;
+  const commit: typeof committer.commit = async (unit) => {
+    const isEnd = unit.events.some(({ kind }) => kind === 'task.heartbeat-missed');
+    if (isEnd && beaten++ === 0) value(await behind.verbs.heartbeat(holder, taskId));
+    return committer.commit(unit);
+  };
+  Object.assign(broker.broker, { committer: { ...committer, commit } });
+  await broker.reap();
+  expect(beaten).toBe(1);
+  const dueAt = stage.runtime.now() - 3_000 + 60_000;
+  expect(await stage.lease(leaseId)).toMatchObject({ state: 'active', dueAt });
+  stage.runtime.jump(57_000);
+  await broker.reap();
+  expect(await stage.lease(leaseId)).toMatchObject({ state: 'ended', endReason: 'heartbeat-missed' });
+});
