@@ -3,7 +3,7 @@ import { ProviderError } from '../../src/errors.ts';
 import type { EndableTarget } from '../../src/providers/provider.ts';
 import { sweepTarget } from '../../src/reaper/sweep.ts';
 import type { Database } from '../../src/store/database.ts';
-import { fakeProvider, type MemoryWorld } from '../fakes/provider.ts';
+import { fakeProvider, type MemoryOptions, type MemoryWorld } from '../fakes/provider.ts';
 import { asking, createTestBroker, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
 import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
 import { anyStore } from '../support/stores.ts';
@@ -17,16 +17,21 @@ let hallpass: TestBroker;
 beforeEach(async () => {
   database = await store.open();
   runtime = createTestRuntime();
-  world = fakeProvider({ now: runtime.now, denialDelayMs: 300_000 });
+  await start();
+});
+afterEach(() => database.close());
+afterAll(() => store.stop());
+
+/** A broker over a target that denies, with a delay. */
+async function start(options: Partial<MemoryOptions> = {}): Promise<void> {
+  world = fakeProvider({ now: runtime.now, denialDelayMs: 300_000, ...options });
   hallpass = await createTestBroker({
     database,
     runtime,
     worlds: { warehouse: world },
     settings: { ends: 'denied' },
   });
-});
-afterEach(() => database.close());
-afterAll(() => store.stop());
+}
 
 async function completedTask(ttlSeconds: number): Promise<string> {
   const opened = value(await hallpass.verbs.openTask(WORKLOAD, asking({ ttlSeconds })));
@@ -66,6 +71,23 @@ test('settle: what lapses before its denial is in force has expired by any clock
     outcome: 'expired',
     evidence: { denied: { denial: { denied: true } }, received: true },
   });
+});
+
+test('settle: where the target does not expire its credentials, a denial is never told as expired', async () => {
+  await start({ targetExpires: false });
+  const lease = await completedTask(60);
+  runtime.jump(300_000);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toMatchObject({ outcome: 'denied' });
+});
+
+test('settle: a denial is told when it is in force, and not a moment before', async () => {
+  await start({ denialDelayMs: 1 });
+  const lease = await completedTask(900);
+  expect(await outcomeOf(lease)).toBeUndefined();
+  runtime.jump(1);
+  await hallpass.reap();
+  expect(await outcomeOf(lease)).toMatchObject({ outcome: 'denied' });
 });
 
 test('settle: what the target says has lapsed is told as expired', async () => {

@@ -213,6 +213,54 @@ describe('end', () => {
     expect(await outcomes()).toEqual(['revoked']);
   });
 
+  test('end: of a mint that was not answered, timed out, but it was deleted: revoked, and not never minted', async () => {
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'mint' && phase === 'after') throw new ProviderError('target-timeout', 'no answer');
+    };
+    expect(reason(await hallpass.verbs.openTask(WORKLOAD, asking()))).toBe('mint-failed');
+    let failures = 1;
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'end' && phase === 'after' && failures-- > 0)
+        throw new ProviderError('target-timeout', 'no answer');
+    };
+    stage.runtime.jump(20_000);
+    await hallpass.reap();
+    expect(stage.warehouse.live.size).toBe(0);
+    expect(await outcomes()).toEqual([]);
+    stage.runtime.jump(1_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('end: what was handed out and is gone by somebody else is revoked, though nothing was needed to find it', async () => {
+    const bare = (minted: Minted) => ({ ...minted, handle: null });
+    const broker = await stage.start({ worlds: { warehouse: answering(stage.warehouse, bare) } });
+    const { holder, taskId } = await stage.open(broker);
+    stage.warehouse.live.clear();
+    value(await broker.verbs.completeTask(holder, taskId, 0));
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('end: what was made while its task ended, and is gone by somebody else, is revoked, though nobody received it', async () => {
+    const { holder, taskId } = await stage.open(hallpass);
+    let release: (() => void) | null = null;
+    stage.warehouse.fault = (call, phase) =>
+      call === 'mint' && phase === 'after'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    const ask = { credentials: ['db'], ttlSeconds: null };
+    const adding = hallpass.verbs.addCredentials(holder, taskId, ask);
+    await until(() => release !== null);
+    value(await hallpass.verbs.completeTask(holder, taskId, 0));
+    release!();
+    expect(reason(await adding)).toBe('task-ended');
+    stage.warehouse.live.clear();
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked', 'revoked']);
+  });
+
   test('end: a target that is away for an hour: pending and overdue all along, never revoked, others unaffected, then gone by itself', async () => {
     const broker = await stage.start({ grants: TWO_TARGETS });
     const { holder, taskId, opened } = await stage.open(broker);
