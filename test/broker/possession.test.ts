@@ -275,6 +275,26 @@ describe('an actor', () => {
     expect(await roles(delegated)).toEqual([]);
   });
 
+  test('whom a kill keeps out opens nothing for another, and gets nothing more by what he opened', async () => {
+    const opened = value(await hallpass.verbs.openTask(await job(), asking({ actor: agent() })));
+    const holder = value(await identify(opened.token ?? ''));
+    const operator = value(await identify(claims({ sub: 'mona' })));
+    const match = { issuer: 'ci', subject: 'agent', grant: null, target: null, task: null, all: false };
+    const { kill } = value(await hallpass.verbs.kill(operator, { ...match, reason: 'it was stolen' }));
+    const blocked = { ok: false, error: { detail: expect.stringMatching(/^block:/) } };
+    const { openTask, addCredentials, renewLease } = hallpass.verbs;
+    const more = { credentials: ['db'], ttlSeconds: null };
+    const leaseId = opened.credentials[0]!.lease.id;
+    expect(await openTask(await job(), asking({ actor: agent() }))).toMatchObject(blocked);
+    expect(await addCredentials(holder, opened.task.id, more)).toMatchObject(blocked);
+    expect(await renewLease(holder, leaseId, 1800)).toMatchObject(blocked);
+    expect(world.minted).toHaveLength(1);
+    // It is about him: whom he acted for goes on alone.
+    value(await openTask(await job(), asking()));
+    value(await hallpass.verbs.liftBlock(operator, kill.id, 'it was found'));
+    value(await openTask(await job(), asking({ actor: agent() })));
+  });
+
   test('that is itself bound to a key is refused: nothing here could prove it', async () => {
     const bound = agent({ cnf: { jkt: mine.jkt } });
     expect(reason(await hallpass.verbs.openTask(await job(), asking({ actor: bound })))).toBe(
