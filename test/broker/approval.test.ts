@@ -242,6 +242,57 @@ test('approval: an edit of the grant, and an approver who may no longer approve,
   expect(stage.warehouse.minted).toHaveLength(0);
 });
 
+test('approval: of what was asked through somebody is for him to redeem, not for the asker alone or through another', async () => {
+  const through = { issuer: 'ci', claims: REPOSITORY, actor: { issuer: 'ci', claims: { team: 'agents' } } };
+  const both = [{ issuer: 'ci', claims: REPOSITORY }, through] as unknown as Json;
+  const broker = await stage.start({ grants: grantOf(ONE, { who: both }) });
+  const via = (actor: string): Caller => {
+    const agent = person(actor, { team: 'agents' });
+    if (asker.kind !== 'principal' || agent.kind !== 'principal') throw new Error('a principal');
+    return { ...asker, principal: { ...asker.principal, actors: [agent.principal] } };
+  };
+  const view = await request({}, via('one'), broker);
+  value(await approve(view, dba, null, broker));
+  for (const by of [asker, via('two')]) {
+    expect(reason(await redeem(view, {}, by, broker))).toBe('not-allowed');
+    expect(reason(await broker.verbs.openTask(by, ASK))).toBe('awaiting-approval');
+  }
+  value(await redeem(view, {}, via('one'), broker));
+});
+
+test('approval: is for the task grant that it was asked with, and for the task grant alone', async () => {
+  const grants = grantOf(ONE, { task_grants: { max_age: '1h', max_uses: 5 } });
+  const broker = await stage.start({ grants });
+  const cut = { task: ASK.task, parameters: {}, credentials: null, maxTtlSeconds: null, subject: null };
+  const orchestrator = callerOf({}, ['orchestrator']);
+  const [one, two] = await Promise.all(
+    [1, 2].map(async () => {
+      const wish = { ...cut, grant: 'report', expiresInSeconds: 600, uses: 5 };
+      return value(await broker.verbs.createTaskGrant(orchestrator, wish)).id;
+    }),
+  );
+  const view = await request({ taskGrant: one! }, asker, broker);
+  value(await approve(view, dba, null, broker));
+  for (const taskGrant of [null, two!])
+    expect(reason(await broker.verbs.openTask(asker, { ...ASK, taskGrant }))).toBe('awaiting-approval');
+  expect(stage.warehouse.minted).toHaveLength(0);
+  value(await broker.verbs.openTask(asker, { ...ASK, taskGrant: one! }));
+});
+
+test('approval: of what was given nothing is renewed once the grant is another', async () => {
+  const view = await request();
+  value(await approve(view, dba));
+  const { token, credentials } = value(await redeem(view));
+  const holder = value(await hallpass.verbs.identify({ kind: 'bearer', token: token ?? '' }, 'test'));
+  const leaseId = credentials[0]!.lease.id;
+  const edited = await stage.start({ grants: grantOf(ONE, { tasks: ['nightly', 'more'] }) });
+  const answer = await edited.verbs.renewLease(holder, leaseId, 1800);
+  expect(answer).toMatchObject({
+    error: { reason: 'not-allowed', detail: expect.stringMatching(/^approval:/) },
+  });
+  value(await hallpass.verbs.renewLease(holder, leaseId, 1800));
+});
+
 test('approval: policy is asked again, and a proof that no longer fits opens nothing', async () => {
   const view = await request();
   value(await approve(view, dba));

@@ -80,6 +80,26 @@ test('renewLease: policy is asked again: a grant that is gone, narrower or elsew
   expect(await stage.lease(leaseId)).toMatchObject({ state: 'active', version: 2 });
 });
 
+test('renewLease: never past the cap that the lease began with, however wide the grant has become', async () => {
+  const report = REPORT_GRANT as Record<string, Json>;
+  const db = (report.credentials as Record<string, Json>).db as Record<string, Json>;
+  const capped = (cap: string) => ({
+    report: {
+      ...report,
+      credentials: {
+        db: { ...db, ttl: { default: '15m', max: '15m', cap } },
+        cache: { ...db, target: 'cache', ttl: { default: '15m', max: '1h', cap: '4h' } },
+      },
+    },
+  });
+  const { holder, opened } = await stage.open(await stage.start({ grants: capped('20m') }));
+  const { lease } = opened.credentials.find(({ name }) => name === 'db')!;
+  stage.runtime.jump(10 * 60_000);
+  const wide = await stage.start({ grants: capped('4h') });
+  const renewed = value(await wide.verbs.renewLease(holder, lease.id, null));
+  expect(renewed.expiresAt).toBe(opened.task.openedAt + 20 * 60_000);
+});
+
 test('renewLease: the target did not hear of it: the caller is told, and asking again repeats the call, at the cap too', async () => {
   const { holder, leaseId, opened } = await stage.open(hallpass, { ttlSeconds: 3600 });
   const name = opened.credentials[0]!.lease.name;
