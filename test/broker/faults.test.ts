@@ -261,6 +261,40 @@ describe('end', () => {
     expect(await outcomes()).toEqual(['revoked', 'revoked']);
   });
 
+  test('end: an attempt that has lost its claim does not tell what it found after another one was there', async () => {
+    stage.warehouse.fault = (call, phase) => {
+      if (call === 'mint' && phase === 'after') throw new ProviderError('target-timeout', 'no answer');
+    };
+    expect(reason(await hallpass.verbs.openTask(WORKLOAD, asking()))).toBe('mint-failed');
+    let goOn = () => {};
+    let fail = (_: Error) => {};
+    let begun = 0;
+    let done = 0;
+    stage.warehouse.fault = (call, phase) => {
+      if (call !== 'end') return;
+      return new Promise<void>((resolve, reject) => {
+        if (phase === 'before' && begun++ === 0) goOn = resolve;
+        else if (phase === 'after' && done++ === 0) fail = reject;
+        else resolve();
+      });
+    };
+    stage.runtime.jump(20_000);
+    const first = hallpass.reaper.tick();
+    await until(() => begun === 1);
+    // The claim has timed out: another replica ends it, and has not heard of that yet.
+    stage.runtime.jump(60_000);
+    const second = (await stage.start()).reaper.tick();
+    await until(() => done === 1);
+    goOn();
+    await first;
+    expect(await outcomes()).toEqual([]);
+    fail(new ProviderError('target-timeout', 'no answer'));
+    await second;
+    stage.runtime.jump(10_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
   test('end: a target that is away for an hour: pending and overdue all along, never revoked, others unaffected, then gone by itself', async () => {
     const broker = await stage.start({ grants: TWO_TARGETS });
     const { holder, taskId, opened } = await stage.open(broker);

@@ -299,6 +299,22 @@ test('kill: its evidence is used up by the order, and by no order that was refus
   expect(value(await hallpass.verbs.listBlocks(OPERATOR))).toHaveLength(1);
 });
 
+test('liftBlock: its evidence lifts one block, and no other', async () => {
+  if (OPERATOR.kind !== 'principal') throw new Error('a principal');
+  const { principal } = OPERATOR;
+  const singleUse = { id: 'once', until: stage.runtime.now() + 60_000 };
+  const once: Caller = {
+    ...OPERATOR,
+    principal: { ...principal, proof: { ...principal.proof, singleUse } },
+  };
+  const kills = [];
+  for (const grant of ['x', 'y'])
+    kills.push(value(await hallpass.verbs.kill(OPERATOR, killing({ grant }))).kill.id);
+  value(await hallpass.verbs.liftBlock(once, kills[0]!, 'a mistake'));
+  expect(reason(await hallpass.verbs.liftBlock(once, kills[1]!, 'a mistake'))).toBe('unauthenticated');
+  expect(value(await hallpass.verbs.listBlocks(OPERATOR)).map(({ id }) => id)).toEqual([kills[1]]);
+});
+
 test('kill: an intent that is being written while the kill is ordered does not survive it', async (ctx) => {
   const { database } = stage;
   if (database.kind === 'pglite')

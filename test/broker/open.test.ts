@@ -117,6 +117,20 @@ describe('openTask: idempotency keys', () => {
     expect((await dumpAll(stage.database)).includes(again.credentials[0]!.sealed!)).toBe(false);
   });
 
+  test('openTask: a retry is given what it opened, and nothing that was added to the task since', async () => {
+    const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { extractable: true });
+    const ask = asking({ idempotencyKey: 'added', publicKey: (await exportJWK(publicKey)) as never });
+    const first = value(await hallpass.verbs.openTask(WORKLOAD, ask));
+    const { plaintext } = await compactDecrypt(first.sealedToken ?? '', privateKey);
+    const token = new TextDecoder().decode(plaintext);
+    const holder = value(await hallpass.verbs.identify({ kind: 'bearer', token }, 'test'));
+    const more = { credentials: ['db'], ttlSeconds: null };
+    value(await hallpass.verbs.addCredentials(holder, first.task.id, more));
+    const again = value(await hallpass.verbs.openTask(WORKLOAD, ask));
+    expect(again.credentials.map(({ lease }) => lease.id)).toEqual([first.credentials[0]!.lease.id]);
+    expect(await count('lease.redelivered')).toBe(1);
+  });
+
   test('openTask: what began to end between a retry and its answer is not given again', async () => {
     const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { extractable: true });
     const ask = asking({ idempotencyKey: 'late', publicKey: (await exportJWK(publicKey)) as never });
