@@ -46,6 +46,7 @@ describe('faults', PATIENCE, () => {
       crowds,
       random: createRandom(number),
       number,
+      leftMs: () => 0,
       measured,
       faults,
       say: () => {},

@@ -43,17 +43,12 @@ for (const scenario of SCENARIOS.filter(({ name }) => names.includes(name))) {
 process.exit(failed === 0 ? 0 : 1);
 
 function report(played: Played): void {
-  const sum = (of: (verdict: Played['verdicts'][number]) => number) =>
-    played.verdicts.reduce((total, verdict) => total + of(verdict), 0);
-  const outcomes = new Map<string, number>();
-  for (const verdict of played.verdicts)
-    for (const [outcome, count] of Object.entries(verdict.outcomes))
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + count);
+  const { leases, outcomes, received, settledMs } = played.verdict;
   say(`
 ${played.scenario}: ${played.rounds} rounds in ${played.seconds.toFixed(0)} s, seed ${seed}: ${played.faults.length} faults
-  tasks opened ${played.opened}, leases ${sum(({ leases }) => leases)} (${countsText(outcomes)}), credentials received ${sum(({ received }) => received)}, restarts ${played.restarts}
+  tasks opened ${played.opened}, leases ${leases} (${countsText(new Map(Object.entries(outcomes)))}), credentials received ${received}, restarts ${played.restarts}
   clients heard: ${countsText(played.refusals)}
-  until nothing lived any more after the last client: ${played.verdicts.map(({ settledMs }) => `${Math.round(settledMs)} ms`).join(', ')}`);
+  until nothing lived any more after the last client: ${Math.round(settledMs)} ms`);
   for (const [what, all] of grouped(played.measured)) say(`  ${what}: ${summary(all)}`);
   for (const fault of played.faults.slice(0, 50)) say(`  FAULT ${fault}`);
 }

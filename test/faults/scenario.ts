@@ -15,8 +15,6 @@ export interface Scenario {
   readonly crowd?: Partial<CrowdOptions>;
   /** One blow, and the wait until all is well again. */
   readonly round: (stage: Stage) => Promise<void>;
-  /** After a round the world is used up: the next has one of its own. */
-  readonly once?: true;
 }
 
 export interface Stage {
@@ -25,6 +23,8 @@ export interface Stage {
   readonly random: Random;
   /** Counts from 0. */
   readonly number: number;
+  /** How long rounds are still to be played, in milliseconds. */
+  leftMs(): number;
   say(what: string): void;
   /** For the report: how long something took, in milliseconds, or how often it was. */
   took(what: string, value: number): void;
@@ -45,7 +45,7 @@ export interface Played {
   readonly scenario: string;
   readonly rounds: number;
   readonly faults: readonly string[];
-  readonly verdicts: readonly Verdict[];
+  readonly verdict: Verdict;
   readonly measured: readonly Measured[];
   readonly opened: number;
   readonly refusals: ReadonlyMap<string, number>;
@@ -55,63 +55,51 @@ export interface Played {
 
 export interface Play {
   readonly seed: number;
-  /** At the least one round is played; then no more after this instant of `performance.now()`, or after so many. */
-  readonly until?: number;
-  readonly rounds?: number;
-  readonly say?: (what: string) => void;
+  /** At the least one round is played; then no more after this instant of `performance.now()`. */
+  readonly until: number;
+  readonly say: (what: string) => void;
 }
 
-/** Plays a scenario under load, and judges what is left of each world. */
+/** Plays a scenario under load, and judges what is left of its world. */
 export async function play(scenario: Scenario, options: Play): Promise<Played> {
   const began = performance.now();
-  const { say = () => {} } = options;
+  const { say, until } = options;
   const random = createRandom(options.seed);
   const measured: Measured[] = [];
   const faults: string[] = [];
-  const verdicts: Verdict[] = [];
-  const refusals = new Map<string, number>();
-  let opened = 0;
-  let restarts = 0;
+  const leftMs = () => until - performance.now();
   let rounds = 0;
-  const goesOn = () =>
-    rounds === 0 ||
-    (rounds < (options.rounds ?? Number.POSITIVE_INFINITY) &&
-      performance.now() < (options.until ?? Number.POSITIVE_INFINITY));
-  while (goesOn()) {
-    const undo: (() => Promise<unknown>)[] = [];
-    try {
-      const world = await buildWorld(await scenario.prepare(undo));
-      undo.push(async () => world[Symbol.asyncDispose]());
-      const crowd = startCrowd(world, { workers: 8, seed: options.seed + rounds, ...scenario.crowd });
-      const crowds = [crowd];
-      await crowd.nextOpened();
-      do {
-        await scenario.round(
-          createStage({ world, crowd, crowds, random, number: rounds++, measured, faults, say }),
-        );
-      } while (!scenario.once && goesOn());
-      await crowd.stop();
-      verdicts.push(await judge(world, crowds));
-      for (const one of crowds) {
-        opened += one.openedAt.length;
-        for (const [what, count] of one.refusals) refusals.set(what, (refusals.get(what) ?? 0) + count);
-      }
-      restarts += world.replicas.reduce((sum, { starts }) => sum + starts - 1, 0);
-    } finally {
-      for (const step of undo.reverse()) await step();
-    }
+  const undo: (() => Promise<unknown>)[] = [];
+  try {
+    const world = await buildWorld(await scenario.prepare(undo));
+    undo.push(async () => world[Symbol.asyncDispose]());
+    const crowd = startCrowd(world, { workers: 8, seed: options.seed, ...scenario.crowd });
+    const crowds = [crowd];
+    await crowd.nextOpened();
+    do {
+      await scenario.round(
+        createStage({ world, crowd, crowds, random, number: rounds++, leftMs, measured, faults, say }),
+      );
+    } while (leftMs() > 0);
+    await crowd.stop();
+    const verdict = await judge(world, crowds);
+    const refusals = new Map<string, number>();
+    for (const one of crowds)
+      for (const [what, count] of one.refusals) refusals.set(what, (refusals.get(what) ?? 0) + count);
+    return {
+      scenario: scenario.name,
+      rounds,
+      faults: [...faults, ...verdict.faults],
+      verdict,
+      measured,
+      opened: crowds.reduce((sum, { openedAt }) => sum + openedAt.length, 0),
+      refusals,
+      restarts: world.replicas.reduce((sum, { starts }) => sum + starts - 1, 0),
+      seconds: (performance.now() - began) / 1000,
+    };
+  } finally {
+    for (const step of undo.reverse()) await step();
   }
-  return {
-    scenario: scenario.name,
-    rounds,
-    faults: [...faults, ...verdicts.flatMap((verdict) => verdict.faults)],
-    verdicts,
-    measured,
-    opened,
-    refusals,
-    restarts,
-    seconds: (performance.now() - began) / 1000,
-  };
 }
 
 /** What a round is given, and where what it finds is gathered. */
@@ -121,7 +109,7 @@ export function createStage({
   faults,
   say,
   ...rest
-}: Pick<Stage, 'world' | 'crowd' | 'random' | 'number' | 'say'> & {
+}: Pick<Stage, 'world' | 'crowd' | 'random' | 'number' | 'leftMs' | 'say'> & {
   readonly crowds: Crowd[];
   readonly measured: Measured[];
   readonly faults: string[];

@@ -47,9 +47,9 @@ export interface World extends AsyncDisposable {
   /** How the names of the credentials begin. */
   readonly mark: string;
   token(who: 'job' | 'operator'): Promise<string>;
-  /** The store, past the proxy and as its owner; the server that was promoted, once one was. */
+  /** The store, past the proxy and as its owner: the server that was promoted last, once one was. */
   database(): Database;
-  promoted(): Promise<void>;
+  promoted(server: PostgresServer): Promise<void>;
 }
 
 /** Why the world cannot be built here, or null. */
@@ -126,10 +126,9 @@ async function build(
     mark: `hp_${await installationMark(database, systemRuntime)}_`,
     token: (who) => issuer.sign({ aud: AUDIENCE, sub: who, role: who }),
     database: () => database,
-    async promoted() {
-      if (standby === null) throw new Error('there is no standby');
+    async promoted(server) {
       await database.close();
-      database = await openDatabase({ url: urlOf(standby), directory: null, connections: 2 });
+      database = await openDatabase({ url: urlOf(server), directory: null, connections: 2 });
     },
   };
 }

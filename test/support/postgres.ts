@@ -53,6 +53,8 @@ export interface PostgresServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Stops it if it runs (open sessions are cut), and starts it again on the same port. `immediate`: without a checkpoint, so that it has to recover. */
   restart(how?: 'fast' | 'immediate'): Promise<void>;
+  /** Throws its data away, and comes back on the same port as a streaming standby of this server. Needs `pg_basebackup`. */
+  follow(primary: PostgresServer): Promise<void>;
   /** Ends it and removes everything. May be called twice. */
   stop(): Promise<void>;
 }
@@ -89,7 +91,7 @@ class Server implements PostgresServer {
   readonly host = '127.0.0.1';
   readonly username = 'postgres';
   readonly version: PostgresVersion;
-  readonly password: string;
+  password: string;
   readonly dataDirectory: string;
   readonly socketDirectory: string;
   port = 0;
@@ -211,6 +213,14 @@ class Server implements PostgresServer {
 
   async restart(how: 'fast' | 'immediate' = 'fast'): Promise<void> {
     await this.#end(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
+    await this.start();
+  }
+
+  async follow(primary: PostgresServer): Promise<void> {
+    await this.#end('SIGQUIT');
+    await rm(this.dataDirectory, { recursive: true, force: true });
+    await copyData(this.#bin, this.dataDirectory, primary, this.#owner);
+    this.password = primary.password;
     await this.start();
   }
 
