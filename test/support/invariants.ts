@@ -214,15 +214,16 @@ export async function dumpAll(database: Database): Promise<string> {
     { name: 'test_tables', text: "select tablename as name from pg_tables where schemaname = 'public'" },
     [],
   );
-  const rows = await Promise.all(
-    tables.map(({ name }) =>
-      database.query<{ row: string }>(
-        { name: `test_dump_${name}`, text: `select t::text as row from "${name}" t` },
-        [],
-      ),
-    ),
-  );
-  return rows.flatMap((table) => table.map(({ row }) => row)).join('\n');
+  const dumps: string[] = [];
+  // One by one: where they are large, the last would wait too long for a connection.
+  for (const { name } of tables) {
+    const rows = await database.query<{ row: string }>(
+      { name: `test_dump_${name}`, text: `select t::text as row from "${name}" t` },
+      [],
+    );
+    dumps.push(rows.map(({ row }) => row).join('\n'));
+  }
+  return dumps.join('\n');
 }
 
 /** The counters behind the limits say what the leases say. */
