@@ -21,7 +21,7 @@ export interface SeenTree {
  */
 export interface LogMemory {
   readonly seen: SeenTree | null;
-  /** Remembers a tree that was found to continue the one before, if it is larger. On disk within a second. */
+  /** Remembers a tree that was found to continue the one before, if it is larger. On disk within a second, where each look calls it. */
   see(tree: SeenTree): void;
   /** Puts on disk what is not there yet. */
   keep(): void;
@@ -70,8 +70,7 @@ export function openLogMemory(stateDirectory: string, origin: string, runtime: R
       return seen;
     },
     see(tree) {
-      if (!isLarger(tree, seen)) return;
-      seen = tree;
+      if (isLarger(tree, seen)) seen = tree;
       if (Math.abs(runtime.now() - keptAt) >= REMEMBER_EVERY_MS) keep();
     },
     keep,

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import { checkpointText, parseCheckpoint, signersOf } from '../audit/checkpoint.ts';
+import { checkpointText, parseCheckpoint } from '../audit/checkpoint.ts';
 import type { NewEvent } from '../audit/event.ts';
-import { type SignerKey, signNote } from '../audit/note.ts';
+import { type SignerKey, signNote, verifiedBy } from '../audit/note.ts';
 import { edgeRoot, edgeTiles, growTiles } from '../audit/tile.ts';
 import { equalHashes, HASH_BYTES, type Hash, leafHash } from '../audit/tree.ts';
 import { HallpassError } from '../errors.ts';
@@ -91,6 +91,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const events = await pendingEvents(database, BATCH_GROUPS);
     if (events.length === 0) return [];
     refuseGoingBack(claim, before);
+    refuseUnsigned(claim, before, options);
     const edge = await readEdge(claim);
     const size = claim.size + events.length;
     const tiles = growTiles(claim.size, edge, events.map(hashOf));
@@ -113,11 +114,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     return claimLog(database, holder, now, CLAIM_MS);
   }
 
-  /** Holds the log against what was seen of it, whoever grew it since, and remembers what continues that. Throws when nothing does. */
+  /** Holds the log against what was seen of it, whoever grew it since, and remembers what continues that and is signed. Throws when nothing does. */
   async function look(head: LogHead, seen: SeenTree | null): Promise<void> {
     if (head.size === seen?.size && equalHashes(head.root, seen.root)) {
       fault = null;
       isReported = false;
+      memory.see(seen);
       return;
     }
     fault = await goingBack(database, head, seen);
@@ -127,6 +129,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       throw tampered(fault);
     }
     isReported = false;
+    refuseUnsigned(head, seen, options);
     memory.see({ size: head.size, root: head.root });
   }
 
@@ -142,7 +145,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     await report(what, await readLogHead(database));
   }
 
-  /** The tiles that the tree goes on with, when they are what the last checkpoint was signed for. */
+  /** The tiles that the tree goes on with, when they give its root. */
   async function readEdge(claim: LogClaim): Promise<Map<number, Uint8Array>> {
     const wanted = new Map(edgeTiles(claim.size).map((tile) => [tile.level, tile]));
     const tiles = await readTiles(database, [...wanted.values()]);
@@ -153,7 +156,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         hashes.subarray(0, (wanted.get(level)?.width ?? 0) * HASH_BYTES),
       ]),
     );
-    const fault = edgeFault(claim, edge, options);
+    const fault = edgeFault(claim, edge);
     if (fault !== null) throw tampered(fault);
     return edge;
   }
@@ -226,29 +229,46 @@ function hashOf({ body, seq }: PendingEvent): Hash {
   return leafHash(Buffer.from(body));
 }
 
-/** Why the stored tree is not the one that was signed last; null when it is. */
-function edgeFault(
-  { size, root, checkpoint }: LogClaim,
-  edge: ReadonlyMap<number, Uint8Array>,
-  { origin, signers }: SequencerOptions,
-): string | null {
+/** Why the tiles are not those of the head; null when they are. */
+function edgeFault({ size, root }: LogClaim, edge: ReadonlyMap<number, Uint8Array>): string | null {
   try {
-    if (!equalHashes(edgeRoot(size, edge), root)) return 'its tiles do not give its root';
+    return equalHashes(edgeRoot(size, edge), root) ? null : 'its tiles do not give its root';
   } catch (error) {
     return error instanceof RangeError ? error.message : String(error);
   }
+}
+
+/**
+ * Throws when the head is none that a key of ours signed. To sign on from whatever the store holds would vouch for it:
+ * without this, whoever can write there could put a log of his own in place of the true one. The tree that this broker
+ * saw last is taken also with the signature of a key that has gone since.
+ */
+function refuseUnsigned(claim: LogClaim, seen: SeenTree | null, options: SequencerOptions): void {
+  const isSeen = claim.size === seen?.size && equalHashes(claim.root, seen.root);
+  const fault = signatureFault(claim, isSeen, options);
+  if (fault !== null) throw tampered(fault);
+}
+
+/** Why the head is not as it was signed; null when it is. */
+function signatureFault(
+  { size, root, checkpoint }: LogClaim,
+  isSeen: boolean,
+  { origin, signers }: SequencerOptions,
+): string | null {
   if (checkpoint === null) return size === 0 ? null : 'its checkpoint is missing';
   const signed = parseCheckpoint(checkpoint);
   if (!signed.ok) return `its checkpoint cannot be read: ${signed.error}`;
   if (signed.value.origin !== origin) return 'its checkpoint is of another log';
   if (signed.value.size !== size || !equalHashes(signed.value.root, root))
     return 'its head is not what was signed';
-  const good = signersOf(
-    signed.value,
+  const ours = verifiedBy(
+    signed.value.note,
     signers.map(({ verifier }) => verifier),
   );
-  // A key that was taken out of service is not ours to check with: verifiers know it.
-  return good.ok || /no key/.test(good.error) ? null : good.error;
+  if (!ours.ok) return ours.error;
+  return ours.value.length > 0 || isSeen
+    ? null
+    : 'none of the keys of this broker signed its checkpoint; if its key was changed, put the one before below it in audit.log_key_file';
 }
 
 function refuseGoingBack(claim: LogClaim, seen: { readonly size: number; readonly root: Hash } | null): void {

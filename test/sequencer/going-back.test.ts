@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { LOG_MEMORY_FILE, openLogMemory } from '../../src/sequencer/memory.ts';
+import { LOG_MEMORY_FILE, openLogMemory, passingMemory } from '../../src/sequencer/memory.ts';
 import { type Committer, createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
@@ -129,6 +129,63 @@ test('createSequencer: what other replicas grew is followed, and remembered by a
   expect(openLogMemory(folder, ORIGIN, runtime).seen?.size).toBe(606);
   expect(sequencer.fault).toBeNull();
   expect(await accusations()).toEqual([]);
+});
+
+/** Whoever can write in the store, and has a key of his own: grows the log from whatever it is. */
+async function forge(count: number): Promise<void> {
+  const memory = passingMemory();
+  const head = await readLogHead(database);
+  if (head !== null) memory.see(head);
+  const forger = await openTestLog(database, runtime, { signer: newSigner(), holder: 'forger', memory });
+  runtime.jump(60_000);
+  await commit(count);
+  await forger.sequence();
+  runtime.jump(60_000);
+}
+
+test('createSequencer: a log that somebody else signed is not signed on by a broker that never saw the true one', async () => {
+  await forge(5);
+  await commit(1);
+  const { sequencer } = await start();
+  for (let look = 0; look < 3; look++)
+    await expect(sequencer.tick()).rejects.toThrow('none of the keys of this broker signed its checkpoint');
+  expect(openLogMemory(folder, ORIGIN, runtime).seen).toBeNull();
+  expect((await readLogHead(database))?.size).toBe(5);
+});
+
+test('createSequencer: what somebody else signed on top of the true log is not signed on', async () => {
+  const { sequencer } = await grown();
+  await forge(2);
+  await commit(1);
+  for (let look = 0; look < 3; look++)
+    await expect(sequencer.tick()).rejects.toThrow('none of the keys of this broker signed its checkpoint');
+  expect((await readLogHead(database))?.size).toBe(8);
+});
+
+test('createSequencer: a replica whose keys are others leaves the log to those that have its key', async () => {
+  const { sequencer } = await grown();
+  const stranger = await openTestLog(database, runtime, { signer: newSigner(), holder: 'stranger' });
+  runtime.jump(60_000);
+  await commit(1);
+  await expect(stranger.sequencer.tick()).rejects.toThrow('none of the keys');
+  expect(await sequencer.tick()).toBe(1);
+});
+
+test('createSequencer: a broker with another key goes on from the very tree that it saw last', async () => {
+  const { sequencer } = await grown();
+  await sequencer.drain();
+  const memory = openLogMemory(folder, ORIGIN, runtime);
+  const changed = await openTestLog(database, runtime, { signer: newSigner(), memory });
+  await commit(1);
+  expect(await changed.sequencer.tick()).toBe(1);
+  expect(await changed.sequencer.tick()).toBe(0);
+});
+
+test('createSequencer: what was seen is on disk within a second, also when nothing comes after it', async () => {
+  const { sequencer } = await grown();
+  runtime.jump(1_000);
+  expect(await sequencer.tick()).toBe(0);
+  expect(openLogMemory(folder, ORIGIN, runtime).seen?.size).toBe(6);
 });
 
 test('openLogMemory: what cannot be read is refused, and what is of another log is not used', () => {
