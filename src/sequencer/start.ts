@@ -45,12 +45,7 @@ export async function startSequencer(
     );
     return null;
   }
-  for (const { verifier } of strange) {
-    if (!(await addLogKey(database, verifier.text, runtime.now()))) continue;
-    await committer.commit({
-      events: [{ kind: 'log.key-added', actor: { kind: 'system' }, about: {}, data: { key: verifier.text } }],
-    });
-  }
+  for (const { verifier } of strange) await addLogKey(database, runtime, verifier.text);
   return createSequencer({
     database,
     runtime,

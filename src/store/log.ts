@@ -1,8 +1,11 @@
+import type { NewEvent } from '../audit/event.ts';
 import type { TileContent } from '../audit/tile.ts';
 import { EMPTY_ROOT, type Hash } from '../audit/tree.ts';
 import { instant } from '../instant.ts';
+import type { Runtime } from '../runtime.ts';
 import type { Database } from './database.ts';
 import { APPEND, CLAIM_LOG, ENTRIES, LEASE_ENTRIES, OPEN_LOG, PENDING, READ_HEAD, TILES } from './log.sql.ts';
+import { logWhere, recordOf } from './logged.ts';
 
 /** The log's head as it is stored. */
 export interface LogHead extends LogClaim {
@@ -169,16 +172,20 @@ export async function leaseEntries(database: Database, leaseId: string): Promise
   return rows.map((row) => ({ ...row, index: Number(row.index) }));
 }
 
-/** Remembers a key that signs for the log; true when it is new. */
-export async function addLogKey(database: Database, key: string, now: number): Promise<boolean> {
-  const rows = await database.query(
+/** Remembers a key that signs for the log, with the event that says so; nothing happens when it is known. */
+export async function addLogKey(database: Database, runtime: Runtime, key: string): Promise<void> {
+  const event: NewEvent = { kind: 'log.key-added', actor: { kind: 'system' }, about: {}, data: { key } };
+  await database.query(
     {
       name: 'add_log_key',
-      text: 'insert into log_key (key, added_at) values ($1, $2) on conflict do nothing returning key',
+      text: `
+        with added as (
+          insert into log_key (key, added_at) values ($1, $3) on conflict do nothing returning key),
+        ${logWhere('added')}
+        select from added`,
     },
-    [key, instant(now)],
+    [key, recordOf(runtime, event), instant(runtime.now())],
   );
-  return rows.length > 0;
 }
 
 /** Every key that ever signed, the newest last. */

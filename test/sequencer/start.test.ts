@@ -9,8 +9,9 @@ import { LOG_KEY_FILE, readLogKeys } from '../../src/sequencer/log-key.ts';
 import { startSequencer } from '../../src/sequencer/start.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
+import { listEvents } from '../../src/store/events.ts';
 import { logKeys, readLogHead } from '../../src/store/log.ts';
-import { silent, storedLog } from '../support/log.ts';
+import { faulty, silent, storedLog } from '../support/log.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -31,11 +32,11 @@ afterAll(() => store.stop());
 const pem = () =>
   generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
-function start(logKey: string | null, stateDirectory = folder) {
+function start(logKey: string | null, stateDirectory = folder, on = database) {
   const runtime = createTestRuntime();
-  const committer = createCommitter(database, runtime);
+  const committer = createCommitter(on, runtime);
   return startSequencer(
-    { database, runtime, log: silent, committer },
+    { database: on, runtime, log: silent, committer },
     { url: 'https://broker.example/', logKey, stateDirectory },
   );
 }
@@ -89,6 +90,26 @@ test('startSequencer: keys change while both sign, and whoever trusted the old o
   // The new key alone signs by now. Whoever looked while both did goes on; a stranger with the old key does not.
   expect((await verify([oldKey], [{ size: head.size, root: head.root }])).findings).toEqual([]);
   expect((await verify([oldKey])).findings).toHaveLength(1);
+});
+
+test('startSequencer: killed before or after any of its statements, it says of a key once that it was added', async () => {
+  const [old, next] = [pem(), pem()];
+  await (await start(old))!.drain();
+  for (let left = 0; ; left++) {
+    const logKey = `${next}${pem()}${old}`;
+    let steps = left;
+    const dying = faulty(database, () => {
+      if (steps-- <= 0) throw new Error('killed');
+    });
+    const died = await start(logKey, folder, dying).then(
+      () => false,
+      () => true,
+    );
+    await (await start(logKey))!.drain();
+    const said = await listEvents(database, { kind: 'log.key-added' }, null, 100);
+    expect(said.map(({ event }) => event.data)).toHaveLength((await logKeys(database)).length);
+    if (!died) break;
+  }
 });
 
 test('readLogKeys: refuses what is no Ed25519 key, and does not repeat it', () => {
