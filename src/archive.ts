@@ -3,10 +3,14 @@ import { dirname, join } from 'node:path';
 import { encodeBundle, levelWidth, splitHashes, TILE_WIDTH, tilePath, widthIn } from './audit/tile.ts';
 import { equalHashes, leafHash } from './audit/tree.ts';
 import { readConfig } from './check.ts';
+import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
+import { CHANNEL_PREFIX } from './notify/channel.ts';
+import { RECEIVER_PREFIX } from './signals/send.ts';
 import { dropMonth, sealedMonths } from './store/archive.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { logEntries, logKeys, readLogHead, readTiles } from './store/log.ts';
+import { sinkPlaces } from './store/sinks.ts';
 
 export interface ArchiveOptions {
   readonly config: string;
@@ -24,7 +28,7 @@ export async function archiveCommand(options: ArchiveOptions): Promise<number> {
     directory: config.broker.stateDirectory,
   });
   try {
-    for (const line of await archiveLog(database, options.before, options.folder))
+    for (const line of await archiveLog(database, options.before, options.folder, cursorsOf(config)))
       process.stdout.write(`${line}\n`);
     return 0;
   } finally {
@@ -32,18 +36,37 @@ export async function archiveCommand(options: ArchiveOptions): Promise<number> {
   }
 }
 
+/** The names of all whom the configuration has the log sent to. */
+function cursorsOf({ audit, notifications, signals }: Config): string[] {
+  return [
+    ...audit.exports.map(({ name }) => name),
+    ...notifications.map(({ name }) => `${CHANNEL_PREFIX}${name}`),
+    ...signals.receivers.map(({ name }) => `${RECEIVER_PREFIX}${name}`),
+  ];
+}
+
 /**
  * Moves whole months of the log into a folder, as bundles of entries with all tiles of hashes and the checkpoint, and
  * then drops them from the store. Their hashes stay, so the tree stays verifiable, with or without the folder. Says
- * what it did. An entry that is not what its hash was made of is never archived.
+ * what it did. An entry that is not what its hash was made of is never archived, nor one that one of `cursors` has yet
+ * to get.
  */
-export async function archiveLog(database: Database, before: number, folder: string): Promise<string[]> {
+export async function archiveLog(
+  database: Database,
+  before: number,
+  folder: string,
+  cursors: readonly string[],
+): Promise<string[]> {
   const said: string[] = [];
-  for (const { partition, end } of await sealedMonths(database, before)) {
+  for (const month of await sealedMonths(database, before)) {
+    const { partition, end } = month;
     const head = await readLogHead(database);
     if (head === null || end === null) throw refused(partition, 'it holds events that have no index yet');
     const minimum = Math.max(head.minimumIndex, Math.ceil(end / TILE_WIDTH) * TILE_WIDTH);
     if (minimum > head.size) throw refused(partition, 'its last bundle is not full yet');
+    for (const { name, next } of await sinkPlaces(database))
+      if (next < end && cursors.includes(name))
+        throw refused(partition, `"${name}" has yet to get entries from ${next} on`);
     for (let n = head.minimumIndex / TILE_WIDTH; n * TILE_WIDTH < minimum; n++)
       await archiveBundle(database, n, folder);
     await archiveTree(database, head.size, folder);
@@ -53,7 +76,7 @@ export async function archiveLog(database: Database, before: number, folder: str
       Buffer.from((await logKeys(database)).map((key) => `${key}\n`).join('')),
     );
     // On the disk by now: whoever dies here finds the month still there, and archives it again.
-    await dropMonth(database, partition, minimum);
+    await dropMonth(database, month, minimum);
     said.push(`${partition}: entries up to ${minimum} lie in ${folder}`);
   }
   return said.length === 0 ? ['No month of the log ended before then'] : said;

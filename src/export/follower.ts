@@ -4,7 +4,7 @@ import type { NewEvent } from '../audit/event.ts';
 import { createLoop, doubling, type Loop } from '../loop.ts';
 import { type Runtime, withDeadline } from '../runtime.ts';
 import type { Database } from '../store/database.ts';
-import { logEntries, readLogHead } from '../store/log.ts';
+import { type LogHead, logEntries, readLogHead } from '../store/log.ts';
 import {
   advanceSink,
   claimSink,
@@ -13,7 +13,7 @@ import {
   openSink,
   releaseSink,
   type SinkClaim,
-  sinkLag,
+  sinkPlaces,
 } from '../store/sinks.ts';
 import { Refused, SinkError } from './sink.ts';
 
@@ -80,6 +80,8 @@ export function createFollower(
 ): Follower {
   const { cursor } = consumer;
   let isOpen = false;
+  /** Where entries were missing that are archived. */
+  let passed: number | undefined;
   let stopping: AbortSignal | undefined;
 
   async function open(): Promise<void> {
@@ -96,12 +98,11 @@ export function createFollower(
     const first = await claim();
     const head = await readLogHead(database);
     if (first === null || head === null) return 0;
-    const start = Math.max(first.next, head.minimumIndex);
-    const end = Math.min(head.size, start + BATCH);
-    if (end <= start) return 0;
-    const steps = consumer.steps(await readEntries(database, start, end), head.origin);
+    const entries = await read(first.next, head);
+    const start = entries[0]?.index;
+    if (start === undefined) return 0;
     let next = start;
-    for (const step of steps) {
+    for (const step of consumer.steps(entries, head.origin)) {
       // Each step has the whole time of a claim before it; somebody else may have taken over meanwhile.
       if (stopping?.aborted) break;
       const held = next === start ? first : await claim();
@@ -110,6 +111,22 @@ export function createFollower(
       await take(step, held, next);
     }
     return next - start;
+  }
+
+  /** The entries that come next. Those that were archived before they were sent are not here any more: they are passed over, aloud. */
+  async function read(next: number, head: LogHead): Promise<readonly LogEntry[]> {
+    const bodies = await logEntries(database, next, Math.min(head.size, next + BATCH));
+    const entries = bodies.map((body, i) => ({ index: next + i, body: Buffer.from(body).toString() }));
+    const gone = entries.find(({ body }) => body === '');
+    if (gone === undefined) return entries;
+    if (gone.index >= head.minimumIndex) throw new Error(`entry ${gone.index} of the log is gone`);
+    if (gone.index > next) return entries.slice(0, gone.index - next);
+    if (passed !== next) {
+      const what = { consumer: cursor, from: next, to: head.minimumIndex };
+      log.error(what, 'entries of the audit log were archived before they were sent: they are passed over');
+    }
+    passed = next;
+    return read(head.minimumIndex, head);
   }
 
   async function take(step: Step, held: SinkClaim, next: number): Promise<void> {
@@ -153,15 +170,6 @@ export function createFollower(
   return { open, tick, run };
 }
 
-async function readEntries(database: Database, start: number, end: number): Promise<LogEntry[]> {
-  const bodies = await logEntries(database, start, end);
-  return bodies.map((bytes, i) => {
-    const body = Buffer.from(bytes).toString();
-    if (body === '') throw new Error(`entry ${start + i} of the log is gone`);
-    return { index: start + i, body };
-  });
-}
-
 /** Consumers of one kind, whose cursors begin with `prefix`. Those of sinks have no colon in them. */
 export interface LagGauge {
   readonly name: string;
@@ -178,7 +186,7 @@ export function watchLag(database: Database, registry: Registry, { prefix, ...ga
     labelNames: [gauge.label],
     registers: [registry],
     async collect() {
-      for (const { name, lag } of await sinkLag(database)) {
+      for (const { name, lag } of await sinkPlaces(database)) {
         const isOwn = prefix === '' ? !name.includes(':') : name.startsWith(prefix);
         if (isOwn) this.set({ [gauge.label]: name.slice(prefix.length) }, lag);
       }

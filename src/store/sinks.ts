@@ -106,16 +106,23 @@ export async function giveUpEntries(
   );
 }
 
-/** How many entries each sink has yet to get. */
-export async function sinkLag(
-  database: Database,
-): Promise<{ readonly name: string; readonly lag: number }[]> {
-  const rows = await database.query<{ name: string; lag: string }>(
+/** How far each sink has come. */
+export interface SinkPlace {
+  readonly name: string;
+  /** The next entry that it is to get. */
+  readonly next: number;
+  /** How many entries it has yet to get. */
+  readonly lag: number;
+}
+
+export async function sinkPlaces(database: Database): Promise<SinkPlace[]> {
+  const rows = await database.query<{ name: string; next: string; lag: string }>(
     {
-      name: 'sink_lag',
-      text: 'select s.name, greatest(h.size - s.next_index, 0)::text as lag from log_sink s, log_head h',
+      name: 'sink_places',
+      text: `select s.name, s.next_index::text as next, greatest(h.size - s.next_index, 0)::text as lag
+             from log_sink s, log_head h`,
     },
     [],
   );
-  return rows.map(({ name, lag }) => ({ name, lag: Number(lag) }));
+  return rows.map(({ name, next, lag }) => ({ name, next: Number(next), lag: Number(lag) }));
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
+import pino from 'pino';
 import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { createExporter, watchSinks } from '../../src/export/exporter.ts';
@@ -140,6 +141,31 @@ test('createExporter: an entry that is gone is not passed over', async () => {
   const { sink, got } = memorySink();
   await expect(exporter(sink).tick()).rejects.toThrow('entry 1 of the log is gone');
   expect(got).toEqual([]);
+});
+
+test('createExporter: entries that are said to be archived, and are there, are sent all the same', async () => {
+  await grow(10);
+  await database.script('update log_head set minimum_index = 8');
+  const { sink, got } = memorySink();
+  expect(await exporter(sink).tick()).toBe(10);
+  expect(got).toEqual(numbers(0, 10));
+});
+
+test('createExporter: what was archived before it was sent is passed over, and that is said once', async () => {
+  await grow(10);
+  await database.script(`
+    alter table audit_event disable trigger all; update log_head set minimum_index = 8;
+    delete from audit_event where seq in (select seq from log_leaf where index between 2 and 6)`);
+  const said: unknown[] = [];
+  const log = pino({ level: 'error' }, { write: (line: string) => void said.push(JSON.parse(line)) });
+  const { sink, got, faults } = memorySink();
+  const one = createExporter({ database, runtime, log, holder: 'one' }, { name: 'siem', sink, from: 0 });
+  expect(await one.tick()).toBe(2);
+  faults.push('refuse');
+  await expect(one.tick()).rejects.toThrow('refused');
+  expect(await one.tick()).toBe(2);
+  expect(got).toEqual([0, 1, 8, 9]);
+  expect(said).toMatchObject([{ consumer: 'siem', from: 2, to: 8 }]);
 });
 
 test('fileSink: writes lines, rotates, and mends a line that was cut off', async () => {

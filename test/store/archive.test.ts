@@ -8,9 +8,10 @@ import { archiveLog } from '../../src/archive.ts';
 import { type LogSource, verifyLog } from '../../src/audit/verify.ts';
 import { folderSource, liveSource } from '../../src/cli/log/sources.ts';
 import { createLogReader } from '../../src/client/log.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
+import { type Database, openDatabase, type Statement } from '../../src/store/database.ts';
 import { makePartition, readLogHead } from '../../src/store/log.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { openSink } from '../../src/store/sinks.ts';
 import { logWorld } from '../audit/world.ts';
 import { embeddedStore, MIGRATIONS, postgresStore } from '../support/stores.ts';
 
@@ -88,10 +89,10 @@ test('audit_event_month: events lie in the partition of their month, and each re
 test('archiveLog: a month that is over moves to a folder, and the log verifies with the folder and without', async () => {
   const database = await store.open();
   const world = await twoMonths(database);
-  expect(await archiveLog(database, Date.parse('2026-03-31'), folder)).toEqual([
+  expect(await archiveLog(database, Date.parse('2026-03-31'), folder, [])).toEqual([
     'No month of the log ended before then',
   ]);
-  expect(await archiveLog(database, Date.parse('2026-04-01'), folder)).toEqual([
+  expect(await archiveLog(database, Date.parse('2026-04-01'), folder, [])).toEqual([
     `audit_event_2026_03: entries up to 512 lie in ${folder}`,
   ]);
   expect(await partitions(database)).toEqual(['audit_event_2026_04', 'audit_event_default']);
@@ -115,12 +116,64 @@ test('archiveLog: refuses a month that is not sequenced, and an entry that was c
   await world.tamper(
     "update audit_event set body = body || ' ' where seq = (select seq from log_leaf where index = 3)",
   );
-  await expect(archiveLog(database, before, folder)).rejects.toThrow('Cannot archive entry 3');
+  await expect(archiveLog(database, before, folder, [])).rejects.toThrow('Cannot archive entry 3');
   await world.tamper(
     'update audit_event set body = rtrim(body) where seq = (select seq from log_leaf where index = 3)',
   );
-  await archiveLog(database, Date.parse('2026-04-01'), folder);
-  await expect(archiveLog(database, before, folder)).rejects.toThrow('its last bundle is not full yet');
+  await archiveLog(database, Date.parse('2026-04-01'), folder, []);
+  await expect(archiveLog(database, before, folder, [])).rejects.toThrow('its last bundle is not full yet');
+  await database.close();
+});
+
+test('archiveLog: refuses a month that not all have whom the log is sent to', async () => {
+  const database = await store.open();
+  await twoMonths(database);
+  const before = Date.parse('2026-04-01');
+  await openSink(database, 'siem', 299);
+  await openSink(database, 'former', 0);
+  await expect(archiveLog(database, before, folder, ['siem', 'new'])).rejects.toThrow(
+    'Cannot archive audit_event_2026_03: "siem" has yet to get entries from 299 on',
+  );
+  expect(await partitions(database)).toContain('audit_event_2026_03');
+  await database.query({ name: 'on', text: "update log_sink set next_index = 300 where name = 'siem'" }, []);
+  expect(await archiveLog(database, before, folder, ['siem', 'new'])).toHaveLength(1);
+  await database.close();
+});
+
+/** An event of the last second of March, which a replica commits whose clock is behind. */
+const LATE = `insert into audit_event (id, at, kind, body)
+  values ('late', '2026-03-31T23:59:59Z', 'late', '{"late":true}') returning seq, at`;
+
+test('archiveLog: keeps a month that an event came to while it was archived', async () => {
+  const database = await store.open();
+  await twoMonths(database);
+  const racing: Database = {
+    ...database,
+    async query<Row>(statement: Statement, parameters: readonly unknown[]) {
+      const rows = await database.query<Row>(statement, parameters);
+      // The last that is read before the month is dropped.
+      if (statement.name === 'log_keys')
+        await database.script(
+          `with e as (${LATE}) insert into audit_pending (at, seqs) select at, array[seq] from e`,
+        );
+      return rows;
+    },
+  };
+  await expect(archiveLog(racing, Date.parse('2026-04-01'), folder, [])).rejects.toThrow(
+    'Cannot archive audit_event_2026_03: an event came to it meanwhile',
+  );
+  expect(await partitions(database)).toContain('audit_event_2026_03');
+  expect((await readLogHead(database))?.minimumIndex).toBe(0);
+  await database.close();
+});
+
+test('archiveLog: refuses a month with an event whose place is none', async () => {
+  const database = await store.open();
+  const world = await twoMonths(database);
+  await world.rows(`with e as (${LATE}) insert into log_leaf (index, seq, at) select -1, seq, at from e`);
+  await expect(archiveLog(database, Date.parse('2026-04-01'), folder, [])).rejects.toThrow(
+    'it holds events that have no index yet',
+  );
   await database.close();
 });
 
