@@ -50,7 +50,14 @@ export type EventBody =
       readonly data: { readonly how: readonly string[]; readonly before: Json; readonly after: Json };
     }
   /** A key begins to sign the log. Whoever trusts an earlier one learns of it here. */
-  | { readonly kind: 'log.key-added'; readonly data: { readonly key: string } }
+  | {
+      readonly kind: 'log.key-added';
+      readonly data: {
+        readonly key: string;
+        /** The note by which earlier keys vouch for it (`introduction.ts`); absent where there was none. */
+        readonly introduction?: string;
+      };
+    }
   /** The store holds less of the log than was seen of it, or something else: it is not signed on. */
   | {
       readonly kind: 'log.went-back';

@@ -132,8 +132,9 @@ export const EVENTS: {
     data: z.strictObject({ how: names, before: json, after: json }),
   },
   'log.key-added': {
-    meaning: 'A key began to sign the log: its verifier key',
-    data: z.strictObject({ key: z.string() }),
+    meaning:
+      'A key began to sign the log: its verifier key, and the signed note by which earlier ones vouch for it',
+    data: z.strictObject({ key: z.string(), introduction: z.exactOptional(z.string()) }),
   },
   'log.went-back': {
     meaning: 'The store holds less of the log than was seen of it, or something else: it is not signed on',

@@ -1,5 +1,6 @@
 import { type Checkpoint, parseCheckpoint, signersOf } from './checkpoint.ts';
 import type { AuditEvent } from './event.ts';
+import { isIntroduced } from './introduction.ts';
 import { createLives } from './life.ts';
 import { parseVerifierKey, type VerifierKey } from './note.ts';
 import { decodeBundle, perfectRoot, splitHashes, TILE_WIDTH, type Tile, tilePath, widthIn } from './tile.ts';
@@ -41,7 +42,7 @@ export interface Verified {
   readonly findings: readonly Finding[];
   /** Entries that were not there to be read, and whose hashes were. */
   readonly unread: number;
-  /** Keys that the log itself says sign for it. */
+  /** Keys that the log itself says sign for it, each trusted before or vouched for by one that is. */
   readonly announced: readonly VerifierKey[];
   /** The keys that are trusted and signed. */
   readonly signedBy: readonly VerifierKey[];
@@ -139,7 +140,15 @@ function createWalk(checkpoint: Checkpoint, { trusted, seen }: VerifyOptions): W
     if (fault !== null) find(index, `"${event.kind}" cannot come here: ${fault}`);
     if (event.kind !== 'log.key-added') return;
     const key = parseVerifierKey(event.data.key);
-    if (key !== null) announced.push({ index, key });
+    if (key !== null && isVouchedFor(key, event.data.introduction)) announced.push({ index, key });
+  }
+
+  function isVouchedFor(key: VerifierKey, introduction: string | undefined): boolean {
+    if (trusted.some(({ text }) => text === key.text)) return true;
+    return (
+      introduction !== undefined &&
+      isIntroduced(key, introduction, [...trusted, ...announced.map((one) => one.key)])
+    );
   }
 
   function append(index: number, stored: Hash | undefined, bytes: Uint8Array | undefined): void {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { introduce } from '../audit/introduction.ts';
 import { signerKey } from '../audit/note.ts';
 import { newId, type Runtime } from '../runtime.ts';
 import type { Committer } from '../store/commit.ts';
@@ -45,7 +46,11 @@ export async function startSequencer(
     );
     return null;
   }
-  for (const { verifier } of strange) await addLogKey(database, runtime, verifier.text);
+  const before = signers.filter((signer) => !strange.includes(signer));
+  for (const { verifier } of strange) {
+    const introduction = before.length === 0 ? {} : { introduction: introduce(verifier, before) };
+    await addLogKey(database, runtime, { key: verifier.text, ...introduction });
+  }
   return createSequencer({
     database,
     runtime,

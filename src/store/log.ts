@@ -173,8 +173,12 @@ export async function leaseEntries(database: Database, leaseId: string): Promise
 }
 
 /** Remembers a key that signs for the log, with the event that says so; nothing happens when it is known. */
-export async function addLogKey(database: Database, runtime: Runtime, key: string): Promise<void> {
-  const event: NewEvent = { kind: 'log.key-added', actor: { kind: 'system' }, about: {}, data: { key } };
+export async function addLogKey(
+  database: Database,
+  runtime: Runtime,
+  data: { readonly key: string; readonly introduction?: string },
+): Promise<void> {
+  const event: NewEvent = { kind: 'log.key-added', actor: { kind: 'system' }, about: {}, data };
   await database.query(
     {
       name: 'add_log_key',
@@ -184,7 +188,7 @@ export async function addLogKey(database: Database, runtime: Runtime, key: strin
         ${logWhere('added')}
         select from added`,
     },
-    [key, recordOf(runtime, event), instant(runtime.now())],
+    [data.key, recordOf(runtime, event), instant(runtime.now())],
   );
 }
 

@@ -1,9 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { parseVerifierKey } from '../../src/audit/note.ts';
+import { introduce } from '../../src/audit/introduction.ts';
+import { type Note, parseNote, parseVerifierKey, signerKey, signNote } from '../../src/audit/note.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { LOG_KEY_FILE, readLogKeys } from '../../src/sequencer/log-key.ts';
 import { startSequencer } from '../../src/sequencer/start.ts';
@@ -90,6 +91,43 @@ test('startSequencer: keys change while both sign, and whoever trusted the old o
   // The new key alone signs by now. Whoever looked while both did goes on; a stranger with the old key does not.
   expect((await verify([oldKey], [{ size: head.size, root: head.root }])).findings).toEqual([]);
   expect((await verify([oldKey])).findings).toHaveLength(1);
+});
+
+test('verifyLog: a key that somebody put into the log is not believed, whoever he says vouches for it', async () => {
+  const [old, next, evil] = [pem(), pem(), pem()];
+  await (await start(old))!.drain();
+  const [oldKey = ''] = await logKeys(database);
+  await (await start(`${next}${old}`))!.drain();
+  const nextKey = (await logKeys(database)).find((key) => key !== oldKey);
+  const added = await listEvents(database, { kind: 'log.key-added' }, null, 10);
+  const { introduction } = added.at(-1)!.event.data as { introduction: string };
+  const signer = signerKey('broker.example/audit/log', createPrivateKey(evil));
+  const key = signer.verifier.text;
+  // What whoever can write events can write: nothing, the word for another key, his own word.
+  for (const said of [undefined, introduction, introduce(signer.verifier, [signer])])
+    await createCommitter(database, createTestRuntime()).commit({
+      events: [
+        {
+          kind: 'log.key-added',
+          actor: { kind: 'system' },
+          about: {},
+          data: { key, ...(said === undefined ? {} : { introduction: said }) },
+        },
+      ],
+    });
+  await (await start(`${next}${old}`))!.drain();
+  const { findings, announced } = await verify([oldKey]);
+  expect(findings).toEqual([]);
+  expect(announced.map(({ text }) => text)).toEqual([oldKey, nextKey]);
+  // And nothing that he signs is believed for it, also by those who saw the log with his key in it.
+  const head = (await readLogHead(database))!;
+  const { text } = (parseNote(head.checkpoint ?? '') as { value: Note }).value;
+  await database.query({ name: 'forge', text: 'update log_head set checkpoint = $1' }, [
+    signNote(text, [signer]),
+  ]);
+  expect((await verify([oldKey], [{ size: head.size, root: head.root }])).findings).toMatchObject([
+    { what: expect.stringContaining('The checkpoint is not signed as it must be') },
+  ]);
 });
 
 test('startSequencer: killed before or after any of its statements, it says of a key once that it was added', async () => {
