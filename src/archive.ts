@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { encodeBundle, levelWidth, splitHashes, TILE_WIDTH, tilePath, widthIn } from './audit/tile.ts';
 import { equalHashes, leafHash } from './audit/tree.ts';
 import { readConfig } from './check.ts';
+import { EXIT } from './cli/exit-codes.ts';
 import type { Config } from './config/config.ts';
 import { HallpassError } from './errors.ts';
 import { CHANNEL_PREFIX } from './notify/channel.ts';
@@ -22,7 +23,7 @@ export interface ArchiveOptions {
 /** `hallpass archive`: answers the exit code. It takes the rights of the tables' owner, and the embedded store for itself. */
 export async function archiveCommand(options: ArchiveOptions): Promise<number> {
   const config = await readConfig(options.config);
-  if (config === null) return 2;
+  if (config === null) return EXIT.badConfiguration;
   const database = await openDatabase({
     url: config.database?.url ?? null,
     directory: config.broker.stateDirectory,

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { EXIT } from './cli/exit-codes.ts';
 import { processIo } from './cli/io.ts';
 import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
@@ -12,7 +13,7 @@ const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
 
 /**
  * `hallpass check`: every fault of a configuration at once; with `live`, then every target of one that is sound.
- * Answers the exit code: 0 sound, 1 faulty, 10 sound with a target that does not work.
+ * Answers the exit code: 0 sound, 9 faulty, 10 sound with a target that does not work.
  */
 export async function checkCommand(options: {
   readonly config: string;
@@ -28,18 +29,18 @@ export async function checkCommand(options: {
   }
   if (options.json) {
     process.stdout.write(reportJson(faults));
-    return faults.length === 0 ? 0 : 1;
+    return faults.length === 0 ? EXIT.done : EXIT.badConfiguration;
   }
   if (warnings.length > 0) process.stderr.write(`${warnings.length} to consider\n${reportText(warnings)}`);
   if (!config.ok) {
     process.stderr.write(reportText(faults));
-    return 1;
+    return EXIT.badConfiguration;
   }
   const { issuers, targets, grants } = config.value;
   process.stdout.write(
     `${options.config} is sound: ${issuers.size} issuers, ${targets.size} targets, ${grants.size} grants\n`,
   );
-  return 0;
+  return EXIT.done;
 }
 
 async function checkTargets(config: Config, json: boolean): Promise<number> {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { readConfig } from './check.ts';
+import { EXIT } from './cli/exit-codes.ts';
 import { composeRewrap } from './issuer/compose.ts';
 import { systemRuntime } from './runtime.ts';
 import { openDatabase } from './store/database.ts';
@@ -13,7 +14,7 @@ const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
  */
 export async function rewrapCommand(options: { readonly config: string }): Promise<number> {
   const config = await readConfig(options.config);
-  if (config === null) return 2;
+  if (config === null) return EXIT.badConfiguration;
   const { url, stateDirectory } = config.broker;
   const database = await openDatabase({ url: config.database?.url ?? null, directory: stateDirectory });
   try {

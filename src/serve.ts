@@ -6,6 +6,7 @@ import type { Broker } from './broker/broker.ts';
 import { logConfiguration } from './broker/configuration.ts';
 import { watchLog } from './broker/metrics.ts';
 import { readConfig } from './check.ts';
+import { EXIT } from './cli/exit-codes.ts';
 import { composeBorder } from './compose-border.ts';
 import { composeBroker, refuseForgottenTargets } from './compose-broker.ts';
 import type { Config } from './config/config.ts';
@@ -35,7 +36,7 @@ const STOP_GRACE_MS = 45_000;
 /** `hallpass serve`: a whole broker in this process, until SIGTERM or SIGINT. Answers the exit code. */
 export async function serveCommand(path: string, version: string): Promise<number> {
   const config = await readConfig(path);
-  if (config === null) return 2;
+  if (config === null) return EXIT.badConfiguration;
   const log = pino({ level: config.log.level, base: { name: config.broker.name } });
   const running = await startBroker(config, systemRuntime, log, version);
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
