@@ -4,7 +4,7 @@ import { processIo } from './cli/io.ts';
 import type { Config } from './config/config.ts';
 import { readFileFromDisk } from './config/files.ts';
 import { loadConfig } from './config/load.ts';
-import { type ConfigFault, reportJson, reportText } from './config/report.ts';
+import { type ConfigFault, reportJson, reportText, warningsText } from './config/report.ts';
 import { attestorKinds, providerKinds } from './kinds.ts';
 import type { Result } from './result.ts';
 import { systemRuntime } from './runtime.ts';
@@ -24,14 +24,14 @@ export async function checkCommand(options: {
   const faults = config.ok ? [] : config.error;
   const warnings = config.ok ? config.value.warnings : [];
   if (options.live && config.ok) {
-    if (warnings.length > 0) process.stderr.write(reportText(warnings));
+    if (warnings.length > 0) process.stderr.write(warningsText(warnings));
     return checkTargets(config.value, options.json);
   }
   if (options.json) {
-    process.stdout.write(reportJson(faults));
+    process.stdout.write(reportJson(faults, warnings));
     return faults.length === 0 ? EXIT.done : EXIT.badConfiguration;
   }
-  if (warnings.length > 0) process.stderr.write(`${warnings.length} to consider\n${reportText(warnings)}`);
+  if (warnings.length > 0) process.stderr.write(warningsText(warnings));
   if (!config.ok) {
     process.stderr.write(reportText(faults));
     return EXIT.badConfiguration;

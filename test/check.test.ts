@@ -52,3 +52,26 @@ describe('a configuration with faults', () => {
     expect(out + err).toContain('broker.url');
   });
 });
+
+describe('a sound configuration with something to consider', () => {
+  const trial = `broker: { url: 'http://127.0.0.1:7420' }
+targets:
+  db: { provider: postgres, host: db.example.com, database: d, username: u, password: { insecure_inline: x } }
+`;
+
+  it('check: tells it, and calls it no fault', async () => {
+    expect(await checkCommand({ config: await written(trial), json: false, live: false })).toBe(EXIT.done);
+    expect(err).toMatch(/^.*targets\.db\.password: A secret stands in clear.*\n1 to consider\n$/);
+    expect(out).toContain('is sound');
+  });
+
+  it('check --json: tells it in the document', async () => {
+    expect(await checkCommand({ config: await written(trial), json: true, live: false })).toBe(EXIT.done);
+    expect(JSON.parse(out)).toMatchObject({
+      ok: true,
+      faults: [],
+      warnings: [{ line: 3, path: 'targets.db.password' }],
+    });
+    expect(err).toBe('');
+  });
+});

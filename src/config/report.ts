@@ -14,17 +14,25 @@ export interface ConfigFault {
 
 /** A line for each fault, as compilers write them, and their number. */
 export function reportText(faults: readonly ConfigFault[]): string {
+  return `${linesOf(faults)}${faults.length === 1 ? '1 fault' : `${faults.length} faults`}\n`;
+}
+
+/** The same for what is no fault, and worth a thought. */
+export function warningsText(warnings: readonly ConfigFault[]): string {
+  return `${linesOf(warnings)}${warnings.length} to consider\n`;
+}
+
+function linesOf(faults: readonly ConfigFault[]): string {
   const lines = faults.slice(0, MAX_FAULTS).map(({ file, line, column, path, message }) => {
     const place = line === null ? file : `${file}:${line}:${column}`;
     return `${place}${path === '' ? '' : ` ${path}`}: ${message}`;
   });
   if (faults.length > MAX_FAULTS) lines.push(`... and ${faults.length - MAX_FAULTS} more`);
-  lines.push(faults.length === 1 ? '1 fault' : `${faults.length} faults`);
-  return `${lines.join('\n')}\n`;
+  return lines.map((line) => `${line}\n`).join('');
 }
 
-export function reportJson(faults: readonly ConfigFault[]): string {
-  return `${JSON.stringify({ ok: faults.length === 0, faults }, null, 2)}\n`;
+export function reportJson(faults: readonly ConfigFault[], warnings: readonly ConfigFault[]): string {
+  return `${JSON.stringify({ ok: faults.length === 0, faults, warnings }, null, 2)}\n`;
 }
 
 /** By place, so that the file can be mended from top to bottom; what is said twice is said once. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { inOrder, reportJson, reportText } from '../../src/config/report.ts';
+import { inOrder, reportJson, reportText, warningsText } from '../../src/config/report.ts';
 
 const fault = (line: number | null, path: string, message = 'm') => ({
   file: 'h.yaml',
@@ -15,6 +15,12 @@ test('reportText: a line for each fault and their number', () => {
   expect(reportText([])).toBe('0 faults\n');
 });
 
+test('warningsText: calls nothing a fault that is none', () => {
+  expect(warningsText([fault(3, 'a.b'), fault(4, 'c')])).toBe(
+    'h.yaml:3:3 a.b: m\nh.yaml:4:4 c: m\n2 to consider\n',
+  );
+});
+
 test('reportText: is bounded', () => {
   const many = reportText(Array.from({ length: 1000 }, (_, i) => fault(i, 'a')));
   expect(many.split('\n')).toHaveLength(203);
@@ -22,8 +28,16 @@ test('reportText: is bounded', () => {
 });
 
 test('reportJson: one document', () => {
-  expect(JSON.parse(reportJson([fault(3, 'a')]))).toEqual({ ok: false, faults: [fault(3, 'a')] });
-  expect(JSON.parse(reportJson([]))).toEqual({ ok: true, faults: [] });
+  expect(JSON.parse(reportJson([fault(3, 'a')], []))).toEqual({
+    ok: false,
+    faults: [fault(3, 'a')],
+    warnings: [],
+  });
+  expect(JSON.parse(reportJson([], [fault(3, 'a')]))).toEqual({
+    ok: true,
+    faults: [],
+    warnings: [fault(3, 'a')],
+  });
 });
 
 test('inOrder: by place, each once', () => {
