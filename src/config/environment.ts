@@ -24,6 +24,27 @@ export const ENVIRONMENT: Readonly<
   HALLPASS_LOG_LEVEL: { meaning: 'Replaces `log.level`', path: ['log', 'level'] },
   HALLPASS_TOKEN: { meaning: 'Identity token of a client', reader: 'client' },
   HALLPASS_TOKEN_FILE: { meaning: 'File with the identity token of a client', reader: 'client' },
+  HALLPASS_TASK: {
+    meaning: 'Id of a task, set by `exec` and `get`; what `complete` ends',
+    reader: 'client',
+  },
+  HALLPASS_TASK_TOKEN: { meaning: 'Token of that task, set by `get`; for `complete`', reader: 'client' },
+  HALLPASS_AGENT_SOCK: {
+    meaning: "Socket of the agent, set by the agent's `env`; for `credential`",
+    reader: 'client',
+  },
+  HALLPASS_CREDENTIAL_FILE: {
+    meaning: 'Set for a command: file with a credential that has no better place, as JSON',
+    reader: 'client',
+  },
+  HALLPASS_GOOGLE_ID_TOKEN_FILE: {
+    meaning: 'Set for a command: file with an identity token of Google',
+    reader: 'client',
+  },
+  HALLPASS_VAULT_FILE: {
+    meaning: 'Set for a command: file with what was read in Vault, as JSON',
+    reader: 'client',
+  },
   HALLPASS_CA_FILE: { meaning: 'Certificates that a client trusts for the broker', reader: 'client' },
 };
 

@@ -40,6 +40,18 @@ test('environmentFaults: what looks like ours and is not', () => {
   ]);
 });
 
+test('environmentFaults: what our own commands set is known', () => {
+  const set = [
+    'HALLPASS_TASK',
+    'HALLPASS_TASK_TOKEN',
+    'HALLPASS_AGENT_SOCK',
+    'HALLPASS_CREDENTIAL_FILE',
+    'HALLPASS_GOOGLE_ID_TOKEN_FILE',
+    'HALLPASS_VAULT_FILE',
+  ];
+  expect(environmentFaults(Object.fromEntries(set.map((name) => [name, 'x'])))).toEqual([]);
+});
+
 test('environmentFaults: what Kubernetes sets for a service of our name is not ours', () => {
   const links = [
     'HALLPASS_SERVICE_HOST',
