@@ -7,7 +7,7 @@ import { metaOf } from './secrets.ts';
 /** The reference of the configuration as Markdown: a table of keys for each section, and one of the environment. */
 export function renderReference(): string {
   const sections = Object.entries(configSchema.shape).map(([name, schema]) => {
-    const rows = rowsOf(schema, name);
+    const rows = [...entryRows(schema, name), ...rowsOf(schema, name)];
     const about = metaOf(schema).description;
     return [`### \`${name}\``, about === undefined ? '' : `${about}.`, table(HEAD, rows)].join('\n\n');
   });
@@ -50,6 +50,20 @@ function rowsOf(schema: z.core.$ZodType, path: string): Row[] {
     }
   }
   return [...found.values()];
+}
+
+/** A row for what stands in a list or under names of the operator's, where that is a plain value. */
+function entryRows(schema: z.core.$ZodType, path: string): Row[] {
+  const def = (unwrap(schema) as z.core.$ZodTypes)._zod.def;
+  const entry =
+    def.type === 'array'
+      ? { schema: def.element, path: `${path}[]` }
+      : def.type === 'record'
+        ? { schema: def.valueType, path: `${path}.<name>` }
+        : null;
+  if (entry === null || rowsOf(entry.schema, path).length > 0) return [];
+  const { description = '' } = metaOf(entry.schema);
+  return [[`\`${entry.path}\``, typeOf(entry.schema), '', String(description)]];
 }
 
 function memberRows(member: z.core.$ZodType, path: string): Row[] {

@@ -197,10 +197,14 @@ export const configSchema = z.strictObject({
   }),
   targets: entries(target).default({}).meta({ description: 'Where credentials are made, by name' }),
   grants: entries(grantSchema).default({}).meta({ description: 'Who may do what, by name' }),
-  withdrawn: z.array(configName).max(MAX_ENTRIES).default([]).meta({
-    description:
-      'Grants that are withdrawn: what is still open under these names ends. Leaving a grant out ends nothing before its time',
-  }),
+  withdrawn: z
+    .array(configName.meta({ description: 'Name of a grant' }))
+    .max(MAX_ENTRIES)
+    .default([])
+    .meta({
+      description:
+        'Grants that are withdrawn: what is still open under these names ends. Leaving a grant out ends nothing before its time',
+    }),
   access: z
     .array(access)
     .max(MAX_ENTRIES)

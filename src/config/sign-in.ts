@@ -52,10 +52,10 @@ export const signInSchema = z.strictObject({
         .optional()
         .meta({ description: 'Its secret, if it has one', secret: true }),
       session: duration({ min: 60, max: 86_400 })
-        .default(28_800)
+        .prefault('8h')
         .meta({ description: 'A session ends then, or when its identity token does if that is sooner' }),
       idle: duration({ min: 60, max: 86_400 })
-        .default(1_800)
+        .prefault('30m')
         .meta({ description: 'A session that nobody uses ends then' }),
     })
     .optional()

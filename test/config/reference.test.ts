@@ -21,6 +21,14 @@ test('renderReference: types and defaults', () => {
   expect(reference).toMatch(/\| `access\[\]\.role` \| `operator`, `auditor`, `orchestrator` \| required \|/);
 });
 
+test('renderReference: durations are written as they must be, and no table is empty', () => {
+  const reference = renderReference();
+  const durations = reference.split('\n').filter((line) => line.includes(' | duration | `'));
+  expect(durations.length).toBeGreaterThan(3);
+  expect(durations.filter((line) => !/ \| duration \| `\d+[smhd]` \| /.test(line))).toEqual([]);
+  expect(reference).not.toMatch(/\| --- \|\n\n/);
+});
+
 test('configJsonSchema: is one, without our own words', () => {
   const text = JSON.stringify(configJsonSchema());
   expect(text).toContain('"$schema"');
