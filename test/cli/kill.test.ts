@@ -42,6 +42,13 @@ describe('kill, blocks, unblock', () => {
     expect(written.err).toMatch(/until 20\d\d-[\d-]+ [\d:]+Z, or until: hallpass unblock/);
   });
 
+  it('says when nothing matches: a name may be misspelt', async () => {
+    const { run, written } = commandLine();
+    expect(await run('kill', '--grant', 'nightly-reprt', '--reason', 'stolen')).toBe(EXIT.done);
+    expect(written.err).toContain('Nothing that is open matches grant nightly-reprt: if it should, compare');
+    expect(written.err).toMatch(/hallpass unblock/);
+  });
+
   it.each([[['kill', '--reason', 'x']], [['kill', '--all']], [['unblock', 'x']]])(
     'refuses %j as usage',
     async (args) => {

@@ -39,6 +39,8 @@ export async function kill(io: Io, options: KillOptions): Promise<number> {
     io,
     `${leases} leases of ${tasks} tasks are due; nothing that matches begins until${until}: hallpass unblock ${id}`,
   );
+  if (tasks === 0 && leases === 0 && !all)
+    say(io, `Nothing that is open matches ${matchOf(progress.kill)}: if it should, compare the spelling`);
   let left = -1;
   while (options.wait && endable(progress) > 0) {
     if (progress.left !== left) say(io, `${progress.left} left`);
