@@ -19,7 +19,7 @@ import {
   pageOptions,
   waitingOptions,
 } from './options.ts';
-import { collect, collectValue, parseCount, parseDuration } from './values.ts';
+import { collect, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
 
 /** An action for commander: runs with the options and the arguments, and keeps the exit code. */
 export type Action = <Options, Args extends unknown[]>(
@@ -110,8 +110,8 @@ export function addReading(program: Command, io: Io, action: Action): void {
     .option('--grant <name>')
     .option('--target <name>')
     .option('--kind <kind>', 'for instance lease.ended')
-    .option('--since <instant>', 'for instance 2030-01-31T00:00:00.000Z')
-    .option('--until <instant>')
+    .option('--since <instant>', 'for instance 2030-01-31T06:00:00Z', parseInstant)
+    .option('--until <instant>', 'for instance 2030-02-01T00:00:00+02:00', parseInstant)
     .addOption(new Option('--outcome <outcome>').choices(['revoked', 'denied', 'expired', 'never-minted']))
     .addOption(new Option('--order <order>').choices(['oldest', 'newest']))
     .action(

@@ -47,6 +47,12 @@ describe('runProgram: the line', () => {
     [['get', ...open, '--param', 'rows:=ten']],
     [['revoke', 'x']],
     [['explain', '--issuer', 'x']],
+    [['explain', '--task', 'x']],
+    [['explain', '--claim', 'repo_id:=7', '--task', 'x']],
+    [['explain', '--explain-token', '/dev/null', '--claim', 'repo_id:=7']],
+    [['explain', '--explain-token', '/dev/null', '--issuer', 'ci', '--subject', 'job']],
+    [['audit', '--since', 'yesterday']],
+    [['audit', '--until', '2030-01-31']],
   ])('refuses %j as usage', async (args) => {
     const { run, written, verbs } = commandLine();
     expect(await run(...args)).toBe(EXIT.usage);

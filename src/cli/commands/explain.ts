@@ -35,6 +35,12 @@ async function requestOf(options: ExplainOptions): Promise<ExplainRequest> {
   const { grant, task, purpose, ticket, ttl, issuer, subject, claim, explainToken } = options;
   if ((issuer === undefined) !== (subject === undefined))
     throw new UsageError('Cannot explain half an identity: give both --issuer and --subject');
+  if (issuer === undefined && explainToken === undefined)
+    throw new UsageError('Cannot tell whom to explain: give --issuer and --subject, or --explain-token');
+  if (issuer !== undefined && explainToken !== undefined)
+    throw new UsageError('Cannot explain two at once: give --explain-token, or --issuer and --subject');
+  if (claim !== undefined && explainToken !== undefined)
+    throw new UsageError('Cannot take --claim beside --explain-token: a token has its own claims');
   return {
     grant,
     task,
