@@ -30,7 +30,7 @@ async function run(): Promise<number> {
     kit: {
       seal: async (options) => (await import('./offline-seal.ts')).sealCommand(io, options),
       open: async (options, file, command) =>
-        (await import('./offline-run.ts')).openCommand(io, options, file, command, version),
+        (await import('./offline-run.ts')).openOrSay(io, options, file, command, version),
       check: async (file, json) => (await import('./offline-run.ts')).checkCommand(io, file, json),
       finish: async (file) => (await import('./offline-run.ts')).finishCommand(io, file, version),
       replay: async (options, file) => (await import('./offline-replay.ts')).replayCommand(io, options, file),

@@ -6,7 +6,7 @@ import { endTask } from './broker/end.ts';
 import { checkLive } from './check-live.ts';
 import { type ExecOptions, exec } from './cli/commands/exec.ts';
 import { EXIT } from './cli/exit-codes.ts';
-import { UsageError } from './cli/failure.ts';
+import { reportFailure, UsageError } from './cli/failure.ts';
 import type { Io } from './cli/io.ts';
 import { say } from './cli/output.ts';
 import type { Config } from './config/config.ts';
@@ -43,7 +43,7 @@ export async function openCommand(
     );
   if (await isReady(io.runtime, header.url, header.ca)) {
     say(io, `Cannot open this kit: the broker at ${header.url} is ready; use "hallpass exec"`);
-    return EXIT.notAllowed;
+    return EXIT.notStarted;
   }
   const { contents, codes } = await unseal(io, kit);
   const token = Buffer.from(io.runtime.randomBytes(32)).toString('base64url');
@@ -59,6 +59,16 @@ export async function openCommand(
     return status;
   } finally {
     await within.stop();
+  }
+}
+
+/** The same for the command line: whatever keeps the command from being started is said, and ends as for `exec`. */
+export async function openOrSay(...given: Parameters<typeof openCommand>): Promise<number> {
+  try {
+    return await openCommand(...given);
+  } catch (error) {
+    reportFailure(given[0], error);
+    return EXIT.notStarted;
   }
 }
 

@@ -16,6 +16,7 @@ import {
   type AskOptions,
   connectionOptions,
   deliveryOptions,
+  neverStarted,
   pageOptions,
   waitingOptions,
 } from './options.ts';
@@ -30,7 +31,7 @@ type Connection = ConnectionOptions;
 
 /** What a workload does. */
 export function addUsing(program: Command, io: Io, action: Action): void {
-  deliveryOptions(waitingOptions(connectionOptions(program.command('exec'))))
+  neverStarted(deliveryOptions(waitingOptions(connectionOptions(program.command('exec')))))
     .description('run a command with the credentials of a task that ends when the command does')
     .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
     .option('--no-renew', 'let the credentials end when they would, however long the command runs')

@@ -3,7 +3,7 @@ import type { Action } from './command-lines.ts';
 import type { ExecOptions } from './commands/exec.ts';
 import type { ConnectionOptions } from './connect.ts';
 import { EXEC_EXIT_HELP } from './exit-codes.ts';
-import { askOptions, connectionOptions, deliveryOptions } from './options.ts';
+import { askOptions, connectionOptions, deliveryOptions, neverStarted } from './options.ts';
 import { collect, parseCount } from './values.ts';
 
 /** The options of `hallpass kit seal`. */
@@ -47,7 +47,7 @@ export function addKits(program: Command, parts: KitParts, action: Action): void
     )
     .option('--ca-file <file>', 'certificates to trust when it asks whether the broker is ready')
     .action(action((options: SealOptions) => parts.seal(options)));
-  deliveryOptions(askOptions(kit.command('open')))
+  neverStarted(deliveryOptions(askOptions(kit.command('open'))))
     .description('run a command with credentials of a kit; refused while the broker is ready')
     .option('--template <in:out>', "write an application's own configuration; may be repeated", collect)
     .option('--no-renew', 'let the credentials end when they would, however long the command runs')

@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import type { Json } from '../json.ts';
+import { EXIT } from './exit-codes.ts';
 import { collect, collectPair, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
 
 /** What every command that talks to a broker takes. */
@@ -48,6 +49,16 @@ export function waitingOptions(command: Command): Command {
       parseInstant,
     )
     .option('--practice', 'rehearse a break-glass grant: nothing is minted, and no command is run');
+}
+
+/**
+ * For a command that runs another, whose exit codes are that one's own: a line that cannot be read ends as all that
+ * keeps it from being started.
+ */
+export function neverStarted(command: Command): Command {
+  return command.exitOverride(({ exitCode, code, message }) => {
+    throw new CommanderError(exitCode === 0 ? 0 : EXIT.notStarted, code, message);
+  });
 }
 
 /** How credentials enter the environment. */

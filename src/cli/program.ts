@@ -38,7 +38,8 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
     await command.parseAsync(args, { from: 'user' });
     return exitCode();
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (error instanceof CommanderError)
+      return error.exitCode === 0 || error.exitCode === EXIT.notStarted ? error.exitCode : EXIT.usage;
     const { reportFailure } = await import('./failure.ts');
     return reportFailure(parts.io, error);
   }

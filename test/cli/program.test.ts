@@ -61,6 +61,20 @@ describe('runProgram: the line', () => {
   });
 });
 
+describe('runProgram: a line of exec that cannot be read', () => {
+  it.each([
+    [['exec', '--grant', 'reports', '--', 'true']],
+    [['exec', ...open, '--ttl', '5 parsecs', '--', 'true']],
+    [['exec', ...open, '--nonsense', '--', 'true']],
+    [['exec', ...open]],
+  ])("%j: ends as what never ran, not with a code that could be the command's", async (args) => {
+    const { run, written, verbs } = commandLine();
+    expect(await run(...args)).toBe(EXIT.notStarted);
+    expect(written.err).not.toBe('');
+    expect(verbs.calls).toEqual([]);
+  });
+});
+
 describe('runProgram: the connection', () => {
   it('says what is missing', async () => {
     const nowhere = commandLine({ env: { HALLPASS_URL: '' } });

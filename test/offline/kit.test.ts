@@ -17,7 +17,7 @@ import { readFileFromDisk } from '../../src/config/files.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { attestorKinds, providerKinds } from '../../src/kinds.ts';
 import { replayCommand } from '../../src/offline-replay.ts';
-import { checkCommand, finishCommand, openCommand } from '../../src/offline-run.ts';
+import { checkCommand, finishCommand, openCommand, openOrSay } from '../../src/offline-run.ts';
 import { sealCommand } from '../../src/offline-seal.ts';
 import { type Runtime, systemRuntime } from '../../src/runtime.ts';
 import { type RunningBroker, startBroker } from '../../src/serve.ts';
@@ -194,7 +194,7 @@ test('kit: sealed while all is well, refused while the broker is ready, and open
   expect(await told(kit, 'kit.sealed')).toHaveLength(1);
 
   const refused = await open(kit, { codes: kit.codes });
-  expect(refused).toMatchObject({ status: 4, user: null, asked: 0, err: /is ready; use "hallpass exec"/ });
+  expect(refused).toMatchObject({ status: 125, user: null, asked: 0, err: /is ready; use "hallpass exec"/ });
   expect(existsSync(kit.state)).toBe(false);
 
   network.set({ kind: 'down' });
@@ -384,3 +384,10 @@ function lineOf(pid: string): string {
     return '';
   }
 }
+
+test('openOrSay: what cannot be opened ends as a command that never ran', async () => {
+  const { io, written } = terminal([]);
+  const options = { grant: 'nightly-report', task: 'x', purpose: PURPOSE };
+  expect(await openOrSay(io, options, '/nowhere.kit', ['true'], '0.0.0')).toBe(125);
+  expect(written.err).toBe('hallpass: Cannot read "/nowhere.kit": ENOENT\n');
+});
