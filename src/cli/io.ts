@@ -11,6 +11,8 @@ export interface Io {
   openFetch(ca: string | null): Fetch;
   out(text: string): void;
   err(text: string): void;
+  /** Waits for what `out` was given, and says why not all of it got to where it was to go; null when it did. */
+  written(): Promise<NodeJS.ErrnoException | null>;
   /** Whether the terminal gives its own signals (Ctrl-C) to the command as well as to us. */
   readonly stdinIsTty: boolean;
   /** Whether a person watches what goes beside the output. */
@@ -28,12 +30,18 @@ export interface Io {
 
 /** The process itself. */
 export function processIo(): Io {
+  let lost: NodeJS.ErrnoException | null = null;
   return {
     env: process.env,
     runtime: systemRuntime,
     openFetch,
-    out: (text) => write(process.stdout, text),
+    out: (text) =>
+      write(process.stdout, text, (error) => {
+        lost ??= error ?? null;
+      }),
     err: (text) => write(process.stderr, text),
+    // What was written last is answered last.
+    written: () => new Promise((resolve) => write(process.stdout, '', () => resolve(lost))),
     stdinIsTty: process.stdin.isTTY === true,
     stderrIsTty: process.stderr.isTTY === true,
     cwd: () => process.cwd(),
@@ -76,7 +84,11 @@ async function readSecrets(prompts: readonly string[]): Promise<string[]> {
 }
 
 /** A terminal that was closed, or a pipe that nobody reads, must not end us before the credentials are asked back. */
-function write(stream: NodeJS.WriteStream, text: string): void {
+function write(
+  stream: NodeJS.WriteStream,
+  text: string,
+  done?: (error?: NodeJS.ErrnoException | null) => void,
+): void {
   if (stream.listenerCount('error') === 0) stream.on('error', () => {});
-  stream.write(text);
+  stream.write(text, done);
 }

@@ -36,13 +36,21 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
   const { command, exitCode } = buildProgram(parts);
   try {
     await command.parseAsync(args, { from: 'user' });
-    return exitCode();
+    return exitCode() === EXIT.done ? await outcomeOfOutput(parts.io) : exitCode();
   } catch (error) {
     if (error instanceof CommanderError)
       return error.exitCode === 0 || error.exitCode === EXIT.notStarted ? error.exitCode : EXIT.usage;
     const { reportFailure } = await import('./failure.ts');
     return reportFailure(parts.io, error);
   }
+}
+
+/** A full disk is a failure: who reads the file later must know. A reader that has seen enough (`head`) is none. */
+async function outcomeOfOutput(io: Io): Promise<number> {
+  const fault = await io.written();
+  if (fault === null || fault.code === 'EPIPE') return EXIT.done;
+  io.err(`hallpass: Cannot write the output: ${fault.code ?? fault.message}\n`);
+  return EXIT.failed;
 }
 
 /** The commands. What they do is loaded when one of them runs: starting costs no more than reading the line. */

@@ -184,6 +184,27 @@ describe('runProgram: get and complete', () => {
   });
 });
 
+describe('runProgram: an output that cannot be written', () => {
+  const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+
+  it('is a failure, and a reader that has seen enough is none', async () => {
+    const line = commandLine();
+    line.faults.output = full;
+    expect(await line.run('grants', '--json')).toBe(EXIT.failed);
+    expect(line.written.err).toBe('hallpass: Cannot write the output: ENOSPC\n');
+    line.faults.output = Object.assign(new Error('broken pipe'), { code: 'EPIPE' });
+    expect(await line.run('grants', '--json')).toBe(EXIT.done);
+  });
+
+  it.each(['ENOSPC', 'EPIPE'])('get: asks back what nobody has read (%s)', async (code) => {
+    const line = commandLine();
+    line.faults.output = Object.assign(new Error('x'), { code });
+    expect(await line.run('get', ...open)).toBe(EXIT.failed);
+    expect(line.written.err).toBe(`hallpass: Cannot print the credentials: ${code}. The task was ended\n`);
+    expect([...line.verbs.tasks.values()]).toMatchObject([{ state: 'ended' }]);
+  });
+});
+
 describe('runProgram: reading and ruling', () => {
   it('prints tables for people', async () => {
     const { run, written, verbs } = commandLine();

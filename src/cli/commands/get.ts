@@ -4,6 +4,7 @@ import { awsVariables } from '../credentials/aws.ts';
 import { postgresVariables } from '../credentials/postgres.ts';
 import { quoteShell } from '../exec/template.ts';
 import { EXIT } from '../exit-codes.ts';
+import { reportFailure } from '../failure.ts';
 import type { Io } from '../io.ts';
 import type { AskOptions } from '../options.ts';
 import { printJson, say, when } from '../output.ts';
@@ -28,6 +29,8 @@ export async function get(io: Io, options: ConnectionOptions & AskOptions): Prom
     );
     return EXIT.done;
   }
+  const lost = await io.written();
+  if (lost !== null) return endUnread(io, task, lost);
   const { heartbeat_seconds: beat } = task.task;
   const expiry = when(task.credentials.map(({ lease }) => lease.expires_at).toSorted()[0] ?? null);
   say(
@@ -35,6 +38,23 @@ export async function get(io: Io, options: ConnectionOptions & AskOptions): Prom
     `The task stays open until ${expiry}${beat === null ? '' : `, or ${beat} s without a heartbeat`}. End it with: hallpass complete (with HALLPASS_TASK and HALLPASS_TASK_TOKEN set as printed)`,
   );
   return EXIT.done;
+}
+
+/** Nobody has the credentials, or the task's token to end them by: they are asked back. */
+async function endUnread(
+  io: Io,
+  task: TaskHandle,
+  { code, message }: NodeJS.ErrnoException,
+): Promise<number> {
+  const why = `Cannot print the credentials: ${code ?? message}`;
+  try {
+    await task.complete();
+    say(io, `${why}. The task was ended`);
+  } catch (error) {
+    say(io, `${why}. The task could not be ended either, and ends by itself`);
+    reportFailure(io, error);
+  }
+  return EXIT.failed;
 }
 
 function shellLines(task: TaskHandle): string {

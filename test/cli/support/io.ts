@@ -5,6 +5,7 @@ import { type Runtime, systemRuntime } from '../../../src/runtime.ts';
 /** A terminal that keeps what is written to it, and signals that the test sends. */
 export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtime> = {}) {
   const written = { out: '', err: '' };
+  const faults: { output: NodeJS.ErrnoException | null } = { output: null };
   const handlers = new Map<NodeJS.Signals, Set<() => void>>();
   const exits = new Set<() => void>();
   const io: Io = {
@@ -17,6 +18,7 @@ export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtim
     err: (text) => {
       written.err += text;
     },
+    written: async () => faults.output,
     stdinIsTty: false,
     cwd: () => process.cwd(),
     secrets: async () => [],
@@ -34,6 +36,8 @@ export function fakeIo(env: Record<string, string> = {}, runtime: Partial<Runtim
   return {
     io,
     written,
+    /** `output` is why nothing more can be written. */
+    faults,
     send: (signal: NodeJS.Signals) => {
       for (const handler of handlers.get(signal) ?? []) handler();
     },
