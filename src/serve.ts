@@ -31,7 +31,7 @@ import { migrate } from './store/migrate.ts';
 const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
 
 /** How long a stop waits for requests that are being served: longer than any verb waits for a target. */
-const STOP_GRACE_MS = 45_000;
+export const STOP_GRACE_MS = 45_000;
 
 /** `hallpass serve`: a whole broker in this process, until SIGTERM or SIGINT. Answers the exit code. */
 export async function serveCommand(path: string, version: string): Promise<number> {
