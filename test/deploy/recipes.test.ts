@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parseGrant } from '../../src/grants/parse.ts';
-import { oidcSettings } from '../../src/identity/oidc/settings.ts';
 import type { Json } from '../../src/json.ts';
+import { attestorKinds } from '../../src/kinds.ts';
 import { provider } from '../../src/providers/postgres/provider.ts';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy/', import.meta.url));
@@ -29,14 +30,19 @@ it('there is a grant beside every recipe', () => {
   ]);
 });
 
-it.each(grants)('%s: the broker takes it as it is', (name) => {
+it.each(grants)('%s: the broker takes it as it is', async (name) => {
   const { issuers, grants: raw } = read(name);
   const world = {
     issuers: new Map(
-      Object.entries(issuers).map(([issuer, settings]) => [
-        issuer,
-        { url: oidcSettings.parse(settings).issuer },
-      ]),
+      await Promise.all(
+        Object.entries(issuers).map(async ([issuer, settings]) => {
+          const kind = await attestorKinds[settings.type]!();
+          // What the kubelet gives to a pod.
+          const resolved = kind.resolve(kind.settings.parse(settings), { ca_file: rootCertificates[0]! });
+          expect(resolved).toMatchObject({ ok: true });
+          return [issuer, resolved.ok ? kind.describe(resolved.value) : {}] as const;
+        }),
+      ),
     ),
     targets: new Map([['warehouse', { kind: provider, settings: {} }]]),
   };
@@ -45,6 +51,14 @@ it.each(grants)('%s: the broker takes it as it is', (name) => {
     for (const { scope } of Object.values(content.credentials))
       expect(provider.scope.safeParse(scope).success).toBe(true);
   }
+});
+
+it('kubernetes: the broker is given a way to the keys of the cluster that it may read', () => {
+  // An API server shows its keys to who has a token of the cluster and this role, over a certificate of its own authority.
+  const broker = readFileSync(`${DEPLOY}kubernetes/broker.yaml`, 'utf8');
+  expect(broker).toContain('system:service-account-issuer-discovery');
+  const { cluster } = read('kubernetes/grant.yaml').issuers;
+  expect(cluster).toMatchObject({ type: 'kubernetes', in_cluster: true });
 });
 
 it.each(grants)('%s: the recipe beside it asks for this audience, this grant and this task', (name) => {
