@@ -18,6 +18,8 @@ const MAX_AHEAD_SECONDS = 30;
 /** For how much longer than a proof is good its use is remembered: replicas' clocks differ. */
 const REMEMBER_MS = 60_000;
 const RSA_CHARS = { least: Math.floor((2048 / 8) * (4 / 3)), most: Math.ceil((4096 / 8) * (4 / 3)) };
+/** At most 32 bits: the work of a verification grows with the exponent, and 65537 is what is used. */
+const EXPONENT_MAX_CHARS = 6;
 
 /** What the proof has to be about. */
 export interface ProofContext {
@@ -106,6 +108,7 @@ function publicKey(jwk: unknown): JWK | string {
   if (kty === 'EC' && isText(crv) && isText(x) && isText(y)) return { kty, crv, x, y };
   if (kty === 'OKP' && isText(crv) && isText(x)) return { kty, crv, x };
   if (kty === 'RSA' && isText(n) && isText(e)) {
+    if (e.length > EXPONENT_MAX_CHARS) return 'the exponent of its RSA key has more than 32 bits';
     const fits = n.length >= RSA_CHARS.least && n.length <= RSA_CHARS.most;
     return fits ? { kty, n, e } : 'its RSA key is not of 2048 to 4096 bits';
   }

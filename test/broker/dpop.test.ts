@@ -127,6 +127,13 @@ test('checkProof: refuses alg none, and RSA keys out of bounds', async () => {
   expect(await verdict(await prover.prove(about, { header: { alg: 'ES256', jwk } }))).toContain('2048');
 });
 
+test('checkProof: does no arithmetic with a public exponent of any length', async () => {
+  const rsa = await createProver('RS256');
+  expect(await verdict(await rsa.prove(about))).toBe('ok');
+  const jwk = { ...rsa.jwk, e: rsa.jwk.n?.slice(0, -4) };
+  expect(await verdict(await rsa.prove(about, { header: { jwk } }))).toContain('exponent');
+});
+
 test('checkProof: a proof is good for a minute, and then a fresh nonce makes it good again', async () => {
   const proof = await prover.prove(about);
   expect(await verdict(proof, { now: NOW + 60_000 })).toBe('ok');
