@@ -9,10 +9,12 @@ const EC_CURVES: ReadonlySet<Json | undefined> = new Set(['P-256', 'P-384', 'P-5
 
 /** RSA moduli: shorter ones are broken, longer ones only cost us time. */
 const RSA_BITS = { least: 2048, most: 8192 };
+/** With 1 what is sealed stands there in clear, and is stored; the work grows with the exponent, and 65537 is what is used. */
+const RSA_EXPONENT = { least: 3, mostBytes: 4 };
 
 /**
  * A seal for a public JWK: ECDH-ES for EC and X25519 keys, RSA-OAEP-256 for RSA keys, A256GCM inside.
- * Refuses with a sentence for the caller: a private key, another key type, a size out of bounds.
+ * Refuses with a sentence for the caller: a private key, another key type, a size or an exponent out of bounds.
  */
 export async function sealFor(publicKey: Readonly<Record<string, Json>>): Promise<Result<Seal, string>> {
   if ('d' in publicKey || 'k' in publicKey) {
@@ -21,7 +23,7 @@ export async function sealFor(publicKey: Readonly<Record<string, Json>>): Promis
   const algorithm = algorithmFor(publicKey);
   if (algorithm === null) {
     return err(
-      'Cannot seal for this key: it must be EC on P-256, P-384 or P-521, X25519, or RSA of 2048 to 8192 bits',
+      'Cannot seal for this key: it must be EC on P-256, P-384 or P-521, X25519, or RSA of 2048 to 8192 bits with a usual exponent',
     );
   }
   try {
@@ -40,8 +42,11 @@ export async function sealFor(publicKey: Readonly<Record<string, Json>>): Promis
 function algorithmFor(key: Readonly<Record<string, Json>>): 'ECDH-ES' | 'RSA-OAEP-256' | null {
   if (key.kty === 'EC' && EC_CURVES.has(key.crv)) return 'ECDH-ES';
   if (key.kty === 'OKP' && key.crv === 'X25519') return 'ECDH-ES';
-  if (key.kty === 'RSA' && typeof key.n === 'string') {
+  if (key.kty === 'RSA' && typeof key.n === 'string' && typeof key.e === 'string') {
+    const exponent = Buffer.from(key.e, 'base64url');
     const bits = Buffer.from(key.n, 'base64url').length * 8;
+    if (exponent.length === 0 || exponent.length > RSA_EXPONENT.mostBytes) return null;
+    if (exponent.readUIntBE(0, exponent.length) < RSA_EXPONENT.least) return null;
     return bits >= RSA_BITS.least && bits <= RSA_BITS.most ? 'RSA-OAEP-256' : null;
   }
   return null;
