@@ -10,7 +10,15 @@ import {
   SubjectAlternativeName,
 } from '@peculiar/asn1-x509';
 import { err, ok, type Result } from '../../result.ts';
-import { CERTIFICATE_MAX_BYTES, NAME_MAX_CHARS, NAMES_MAX, RSA_BITS_MAX, RSA_BITS_MIN } from './limits.ts';
+import {
+  CERTIFICATE_MAX_BYTES,
+  NAME_MAX_CHARS,
+  NAMES_MAX,
+  RSA_BITS_MAX,
+  RSA_BITS_MIN,
+  RSA_EXPONENT_MAX,
+  RSA_EXPONENT_MIN,
+} from './limits.ts';
 
 /** A certificate that was read, and that nobody has vouched for yet. */
 export interface Certificate {
@@ -144,10 +152,16 @@ function isOverGoodDigest({ algorithm, parameters }: AsnCertificate['signatureAl
 }
 
 function keyFault({ publicKey }: X509Certificate): string | null {
-  const { modulusLength: bits = 0, namedCurve = '' } = publicKey.asymmetricKeyDetails ?? {};
+  const {
+    modulusLength: bits = 0,
+    publicExponent = 0n,
+    namedCurve = '',
+  } = publicKey.asymmetricKeyDetails ?? {};
   switch (publicKey.asymmetricKeyType) {
     case 'rsa':
     case 'rsa-pss':
+      if (publicExponent < RSA_EXPONENT_MIN || publicExponent > RSA_EXPONENT_MAX)
+        return 'the exponent of its RSA key is 1, or has more than 32 bits';
       return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX ? null : `its RSA key has ${bits} bits`;
     case 'ec':
       return CURVES.has(namedCurve) ? null : 'its curve is none of P-256, P-384 and P-521';

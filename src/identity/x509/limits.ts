@@ -22,5 +22,9 @@ export const NAME_MAX_CHARS = 2_048;
 export const RSA_BITS_MIN = 2_048;
 export const RSA_BITS_MAX = 8_192;
 
+/** By an exponent of 1 everybody signs. The work of a verification, which strangers' chains ask for, grows with it. */
+export const RSA_EXPONENT_MIN = 3n;
+export const RSA_EXPONENT_MAX = 0xffff_ffffn;
+
 /** Entries of a revocation list: a large private authority's. */
 export const REVOKED_MAX = 200_000;

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { execFileSync } from 'node:child_process';
-import { webcrypto } from 'node:crypto';
+import { generateKeyPairSync, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { describe, expect, test } from 'vitest';
 import { readCertificate, readPemCertificates } from '../../../src/identity/x509/certificate.ts';
@@ -156,6 +156,28 @@ describe('readCertificate: RSASSA-PSS', () => {
     const der = execFileSync('openssl', words.split(' '), { stdio: 'pipe' });
     expect(readCertificate(der)).toEqual(FORGEABLE);
   });
+});
+
+test('readCertificate: refuses an RSA key whose exponent signs nothing, or costs whoever verifies', async () => {
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { n = '', e: usual } = publicKey.export({ format: 'jwk' });
+  const root = await authority();
+  const withExponent = async (e: string) => {
+    const jwk = { kty: 'RSA', n, e };
+    const key = await webcrypto.subtle.importKey('jwk', jwk, algorithm, true, ['verify']);
+    const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
+    const signingKey = root.keys.privateKey;
+    const { rawData } = await x509.X509CertificateGenerator.create({
+      publicKey: key,
+      signingKey,
+      signingAlgorithm,
+    });
+    return readCertificate(new Uint8Array(rawData));
+  };
+  expect(await withExponent(usual ?? '')).toMatchObject({ ok: true });
+  for (const odd of ['AQ', n.slice(0, -4)])
+    expect(await withExponent(odd)).toEqual({ ok: false, error: expect.stringContaining('exponent') });
 });
 
 test('readCertificate: a name with a control character is none', async () => {
