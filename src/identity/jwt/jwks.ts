@@ -21,8 +21,11 @@ const publicKey = z.discriminatedUnion('kty', [
   z.object({
     kty: z.literal('RSA'),
     n: z.string().refine((n) => isBetween(modulusBits(n), RSA_BITS_MIN, RSA_BITS_MAX)),
-    /** At most 32 bits: the cost of a verification grows with the exponent, and 65537 is what is used. */
-    e: z.string().regex(/^[\w-]{1,6}$/),
+    /** At most 32 bits: the cost of a verification grows with the exponent, and 65537 is what is used. By 1 everybody signs. */
+    e: z
+      .string()
+      .regex(/^[\w-]{2,6}$/)
+      .refine((e) => exponent(e) >= 3),
     ...publicMembers,
   }),
   z.object({
@@ -84,6 +87,11 @@ function modulusBits(n: string): number {
   const bytes = Buffer.from(n.slice(0, 4_096), 'base64url');
   const first = bytes.findIndex((byte) => byte !== 0);
   return first < 0 ? 0 : (bytes.length - first) * 8 - Math.clz32(bytes[first] ?? 0) + 24;
+}
+
+function exponent(e: string): number {
+  const bytes = Buffer.from(e, 'base64url');
+  return bytes.length === 0 ? 0 : bytes.readUIntBE(0, bytes.length);
 }
 
 function isBetween(value: number, low: number, high: number): boolean {

@@ -1,3 +1,4 @@
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { compactVerify } from 'jose';
 import { expect, test } from 'vitest';
 import { createKeySet, readKeys } from '../../../src/identity/jwt/jwks.ts';
@@ -29,3 +30,30 @@ test('RFC 7515, A.2: the printed token is read as printed, and verifies with the
   await expect(compactVerify(changed, key!)).rejects.toThrow();
   expect(await createKeySet(keys.value.keys).candidates({ alg: 'ES256' })).toEqual([]);
 });
+
+test('readKeys: takes no RSA key by which everybody signs: with an exponent of 1 the signature is the text to be signed', async () => {
+  const { n = '' } = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
+  const signed = `${encoded({ alg: 'RS256' })}.${encoded({ sub: 'anybody' })}`;
+  const digest = Buffer.concat([SHA256_PREFIX, createHash('sha256').update(signed).digest()]);
+  const padding = Buffer.alloc(256 - 3 - digest.length, 0xff);
+  const forged = Buffer.concat([Buffer.from([0, 1]), padding, Buffer.from([0]), digest]).toString(
+    'base64url',
+  );
+  for (const e of ['AQ', 'AAE', 'AAAB']) {
+    const keys = readKeys({ keys: [{ kty: 'RSA', n, e }] });
+    if (!keys.ok) throw new Error(keys.error);
+    for (const key of await createKeySet(keys.value.keys).candidates({ alg: 'RS256' }))
+      expect(
+        await compactVerify(`${signed}.${forged}`, key).then(
+          () => 'taken',
+          () => 'refused',
+        ),
+        e,
+      ).toBe('refused');
+    expect(keys.value.keys, e).toEqual([]);
+  }
+});
+
+const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+/** RFC 8017, section 9.2, note 1. */
+const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex');
