@@ -15,10 +15,12 @@ export function fileSink({ path, maxBytes, keep }: FileSinkSettings): Sink {
   async function rotate(): Promise<void> {
     const size = (await stat(path).catch(() => null))?.size ?? 0;
     if (size < maxBytes) return;
-    await rm(`${path}.${keep}`, { force: true });
-    for (let i = keep - 1; i >= 1; i--) await rename(`${path}.${i}`, `${path}.${i + 1}`).catch(ignoreMissing);
-    if (keep > 0) await rename(path, `${path}.1`);
-    else await rm(path);
+    if (keep === 0) return rm(path);
+    // A crash in the midst of this leaves a gap: what lies beyond it has been moved already, and stays.
+    let last = 1;
+    while (last < keep && (await exists(`${path}.${last}`))) last++;
+    for (let i = last - 1; i >= 1; i--) await rename(`${path}.${i}`, `${path}.${i + 1}`);
+    await rename(path, `${path}.1`);
   }
 
   return {
@@ -45,6 +47,9 @@ async function endsMidway(file: Awaited<ReturnType<typeof open>>): Promise<boole
   return buffer[0] !== 0x0a;
 }
 
-function ignoreMissing(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -180,6 +180,20 @@ test('fileSink: writes lines, rotates, and mends a line that was cut off', async
   expect(JSON.parse(lines()[3]!)).toMatchObject({ class_uid: 3005, metadata: { sequence: 0 } });
   for (let i = 0; i < 12; i++) await sink.deliver(entriesOf(2), signal);
   expect(readdirSync(join(folder, 'deep')).sort()).toEqual(['audit.jsonl', 'audit.jsonl.1', 'audit.jsonl.2']);
+});
+
+test('fileSink: a process that died while it put files aside costs none of them', async () => {
+  const path = join(folder, 'audit.jsonl');
+  writeFileSync(path, 'newest\n');
+  // The second was moved to be the third, and the first not yet to be the second.
+  writeFileSync(`${path}.1`, 'newer\n');
+  writeFileSync(`${path}.3`, 'new\n');
+  await fileSink({ path, maxBytes: 1, keep: 3 }).deliver(entriesOf(1), new AbortController().signal);
+  expect([1, 2, 3].map((i) => readFileSync(`${path}.${i}`, 'utf8'))).toEqual([
+    'newest\n',
+    'newer\n',
+    'new\n',
+  ]);
 });
 
 test('httpsSink: signs what it posts, names the entries, and takes no for an answer only as a failure', async () => {
