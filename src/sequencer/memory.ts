@@ -51,10 +51,16 @@ const stored = z.strictObject({
   root: z.base64().length(44),
 });
 
-/** The memory of one log in a state directory. One that cannot be read is no reason to trust the store: it is refused. */
+/** What a state directory remembers, of whichever log. What cannot be read is no reason to trust the store: it is refused. */
+export function readLogMemory(stateDirectory: string): (SeenTree & { readonly origin: string }) | null {
+  return read(join(stateDirectory, LOG_MEMORY_FILE));
+}
+
+/** The memory of one log in a state directory. What it remembers of another is not used, and is replaced. */
 export function openLogMemory(stateDirectory: string, origin: string, runtime: Runtime): LogMemory {
   const path = join(stateDirectory, LOG_MEMORY_FILE);
-  let seen = read(path, origin);
+  const remembered = read(path);
+  let seen: SeenTree | null = remembered?.origin === origin ? remembered : null;
   let kept = seen;
   let keptAt = Number.NEGATIVE_INFINITY;
 
@@ -77,7 +83,7 @@ export function openLogMemory(stateDirectory: string, origin: string, runtime: R
   };
 }
 
-function read(path: string, origin: string): SeenTree | null {
+function read(path: string): (SeenTree & { readonly origin: string }) | null {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -87,9 +93,7 @@ function read(path: string, origin: string): SeenTree | null {
   }
   try {
     const memory = stored.parse(JSON.parse(text));
-    // Another log, of another installation: this file knows nothing of it.
-    if (memory.origin !== origin) return null;
-    return { size: memory.size, root: Buffer.from(memory.root, 'base64') };
+    return { ...memory, root: Buffer.from(memory.root, 'base64') };
   } catch (error) {
     throw unreadable(path, error);
   }

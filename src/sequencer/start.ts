@@ -6,7 +6,7 @@ import type { Committer } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
 import { addLogKey, logKeys, openLog } from '../store/log.ts';
 import { readLogKeys } from './log-key.ts';
-import { openLogMemory } from './memory.ts';
+import { openLogMemory, readLogMemory } from './memory.ts';
 import { createSequencer, type Sequencer } from './sequencer.ts';
 
 export interface LogSettings {
@@ -51,7 +51,7 @@ export async function startSequencer(
     const introduction = before.length === 0 ? {} : { introduction: introduce(verifier, before) };
     await addLogKey(database, runtime, { key: verifier.text, ...introduction });
   }
-  return createSequencer({
+  const sequencer = createSequencer({
     database,
     runtime,
     log,
@@ -62,6 +62,13 @@ export async function startSequencer(
     memory: openLogMemory(settings.stateDirectory, origin, runtime),
     report: (event) => committer.commit({ events: [event] }),
   });
+  // The first look replaces it. Whoever reuses a state directory knows why it says so.
+  const other = readLogMemory(settings.stateDirectory);
+  if (other !== null && other.origin !== origin)
+    await sequencer.suspect(
+      `this broker remembers ${other.size} entries of the log "${other.origin}", and the store has the log "${origin}"`,
+    );
+  return sequencer;
 }
 
 /** A log's name is its address without the scheme, as C2SP tlog-tiles recommends. */

@@ -11,7 +11,7 @@ import { startSequencer } from '../../src/sequencer/start.ts';
 import { createCommitter } from '../../src/store/commit.ts';
 import type { Database } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
-import { logKeys, readLogHead } from '../../src/store/log.ts';
+import { logKeys, openLog, readLogHead } from '../../src/store/log.ts';
 import { faulty, silent, storedLog } from '../support/log.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 import { anyStore } from '../support/stores.ts';
@@ -148,6 +148,22 @@ test('startSequencer: killed before or after any of its statements, it says of a
     expect(said.map(({ event }) => event.data)).toHaveLength((await logKeys(database)).length);
     if (!died) break;
   }
+});
+
+test('startSequencer: a log that bears another name than the one that is remembered is told of', async () => {
+  const key = pem();
+  await (await start(key))!.drain();
+  const { size } = (await readLogHead(database))!;
+  await database.close();
+  database = await store.open();
+  await openLog(database, 'broker.evil/audit/log');
+  for (let time = 0; time < 2; time++) await (await start(key))!.drain();
+  const told = await listEvents(database, { kind: 'log.went-back' }, null, 10);
+  expect(told.map(({ event }) => event.data)).toMatchObject([
+    {
+      what: `this broker remembers ${size} entries of the log "broker.example/audit/log", and the store has the log "broker.evil/audit/log"`,
+    },
+  ]);
 });
 
 test('readLogKeys: refuses what is no Ed25519 key, and does not repeat it', () => {
