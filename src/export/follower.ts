@@ -95,6 +95,7 @@ export function createFollower(
 
   async function tick(): Promise<number> {
     await open();
+    const claimedAt = runtime.now();
     const first = await claim();
     const head = await readLogHead(database);
     if (first === null || head === null) return 0;
@@ -103,10 +104,11 @@ export function createFollower(
     if (start === undefined) return 0;
     let next = start;
     for (const step of consumer.steps(entries, head.origin)) {
-      // Each step has the whole time of a claim before it; somebody else may have taken over meanwhile.
       if (stopping?.aborted) break;
-      const held = next === start ? first : await claim();
-      if (held === null || (next > start && held.next !== next)) break;
+      // A step that is sent ends while the claim holds; somebody else may have taken over meanwhile.
+      const isFresh = next === start && Math.abs(runtime.now() - claimedAt) < CLAIM_MS - DELIVERY_MS;
+      const held = isFresh ? first : await claim();
+      if (held === null || held.next !== (next === start ? first.next : next)) break;
       next += step.entries;
       await take(step, held, next);
     }

@@ -16,7 +16,7 @@ import { otlpSink } from '../../src/export/otlp.ts';
 import type { ExportedEntry, Sink } from '../../src/export/sink.ts';
 import { syslogSink } from '../../src/export/syslog.ts';
 import { createCommitter } from '../../src/store/commit.ts';
-import type { Database } from '../../src/store/database.ts';
+import type { Database, Statement } from '../../src/store/database.ts';
 import { createCertificate } from '../support/certificates.ts';
 import { noted, openTestLog, silent } from '../support/log.ts';
 import { createTestRuntime, type TestRuntime, until } from '../support/runtime.ts';
@@ -130,6 +130,28 @@ test('createExporter: of two replicas one delivers, and the other takes over whe
   expect(await exporter(sink, { holder: 'two' }).tick()).toBe(0);
   runtime.jump(60_000);
   expect(await exporter(sink, { holder: 'two' }).tick()).toBe(5);
+  expect(got).toEqual(numbers(0, 10));
+});
+
+test('createExporter: a replica whose store answers when its claim has run out leaves the delivery to the next', async () => {
+  await grow(5);
+  const { sink, got } = memorySink();
+  let isSlow = true;
+  const slow: Database = {
+    ...database,
+    async query<Row>(statement: Statement, parameters: readonly unknown[]) {
+      const rows = await database.query<Row>(statement, parameters);
+      if (statement.name !== 'log_entries' || !isSlow) return rows;
+      isSlow = false;
+      runtime.jump(61_000);
+      expect(await exporter(sink, { holder: 'two' }).tick()).toBe(5);
+      await grow(5);
+      expect(await exporter(sink, { holder: 'two' }).tick()).toBe(5);
+      return rows;
+    },
+  };
+  const context = { database: slow, runtime, log: silent, holder: 'one' };
+  expect(await createExporter(context, { name: 'siem', sink, from: 0 }).tick()).toBe(0);
   expect(got).toEqual(numbers(0, 10));
 });
 
