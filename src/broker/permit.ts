@@ -8,7 +8,6 @@ import type { Conflict } from '../store/commit.ts';
 import type { TaskGrantRow, TaskRow } from '../store/rows.ts';
 import { readTaskGrant } from '../store/task-grants.ts';
 import { type Broker, principalOf } from './broker.ts';
-import { keptOut } from './kept-out.ts';
 import { BLOCKED, type Refusal } from './refusal.ts';
 import type { Caller, OpenTask } from './verbs.ts';
 
@@ -50,9 +49,6 @@ export async function permit(
   const denied = (detail: string) => err({ reason: 'not-allowed' as const, detail });
   const fault = exceptionFault(principalOf(caller), now);
   if (fault !== null) return denied(fault);
-  // The commit knows a lease by its subject: who acts for him is kept out here.
-  const { actors } = principalOf(caller);
-  if (actors?.some(await keptOut(broker))) return err(BLOCKED);
   const grant = broker.grants.get(ask.grant);
   if (grant === undefined) return denied(`grant: there is no grant "${ask.grant}"`);
   let taskGrant: TaskGrantRow | null = null;
