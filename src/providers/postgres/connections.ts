@@ -127,12 +127,16 @@ function tlsOptions(settings: PostgresSettings): ConnectionOptions {
   };
 }
 
-/** Objects of others must not stand in for the server's own, and nothing of ours may wait without end. */
+/**
+ * Objects of others must not stand in for the server's own, and nothing of ours may wait without end. What we say to be
+ * gone must be so on disk: where the server commits before that, a crash would bring a dropped login back.
+ */
 function sessionSettings(settings: PostgresSettings): string {
   const { statement_timeout_seconds: statement, lock_timeout_seconds: lock } = settings.pool;
   return `
     SET search_path TO pg_catalog;
     SET client_min_messages TO error;
+    SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off';
     SET statement_timeout TO ${Math.ceil(statement * 1000)};
     SET lock_timeout TO ${Math.ceil(lock * 1000)};
     SET idle_in_transaction_session_timeout TO ${Math.ceil(statement * 1000)};

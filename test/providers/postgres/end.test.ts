@@ -1,8 +1,12 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { provider } from '../../../src/providers/postgres/provider.ts';
+import type { PostgresScope } from '../../../src/providers/postgres/settings.ts';
 import { identifier } from '../../../src/providers/postgres/sql.ts';
 import { ROLE_TOKEN } from '../../../src/providers/postgres/statements.ts';
+import type { EndableTarget } from '../../../src/providers/provider.ts';
+import { systemRuntime } from '../../../src/runtime.ts';
 import { endingOf, failure, soon, termsOf } from '../../conformance/provider.ts';
-import { isAlive, logIn, onEveryServer, scope } from './world.ts';
+import { isAlive, logIn, onEveryServer, scope, startWarehouse } from './world.ts';
 
 onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, mintAs, roleExists }) => {
   test('end: drops what it owns, wherever it is, and takes back what it was given', async (ctx) => {
@@ -324,4 +328,30 @@ onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, 
     const { evidence } = await target.end(endingOf(terms, minted.handle), soon());
     expect(evidence).toMatchObject({ databases_cleaned: [name] });
   });
+});
+
+test('end: what is said to be gone stays gone when a server that flushes lazily crashes', async (ctx) => {
+  const warehouse = await startWarehouse('18', { synchronous_commit: 'off', wal_writer_delay: '10s' });
+  if ('unavailable' in warehouse) return ctx.skip(warehouse.unavailable);
+  onTestFinished(warehouse.stop);
+  const { server, root } = warehouse;
+  root.on('error', () => {});
+  const target = provider.open(warehouse.settings('superuser'), {
+    runtime: systemRuntime,
+    target: 'warehouse',
+    mark: 'hp_cnf0_',
+  }) as EndableTarget<PostgresScope>;
+  const [alone, together] = [termsOf(), termsOf()];
+  await target.mint(scope({ roles: ['reader'] }), alone, soon());
+  const { handle } = await target.mint(scope({ roles: ['reader'] }), together, soon());
+  await root.query('CHECKPOINT');
+  await target.end(endingOf(alone, null), soon());
+  await target.end(endingOf(together, handle), soon());
+  await server.kill();
+  await target.close();
+  await server.restart();
+  const after = await server.connect();
+  const { rows } = await after.query(`SELECT rolname FROM pg_roles WHERE rolname LIKE 'hp\\_cnf0\\_%'`);
+  await after.end();
+  expect(rows).toEqual([]);
 });
