@@ -1,4 +1,5 @@
 import type { Outcome } from '../audit/event.ts';
+import { ProviderError } from '../errors.ts';
 import { instant } from '../instant.ts';
 import { type Json, storable } from '../json.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -17,7 +18,9 @@ import { useAtEnd, useData } from './use.ts';
 export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow> {
   const live = broker.targets.get(lease.target);
   if (live === undefined) return lease;
-  const { target } = live;
+  const { target, kind } = live;
+  // Whoever did not make it cannot say that it is gone.
+  if (kind.kind !== lease.provider) return endLater(broker, lease, madeByAnother(lease, kind.kind));
   if (target.ends === 'expiry-only') return settleByExpiry(broker, lease, lease.expiresAt, {});
   // Denied at an earlier attempt, and due because by now that is in force, or because it lapsed before.
   if (lease.evidence !== null) {
@@ -39,6 +42,13 @@ export async function settle(broker: Broker, lease: LeaseRow): Promise<LeaseRow>
   if (outcome !== 'denied' || ended.effectiveAt === undefined)
     return finish(broker, lease, outcome, evidence, ended.sessions);
   return denyFrom(broker, lease, evidence, ended.effectiveAt);
+}
+
+function madeByAnother({ target, provider }: LeaseRow, now: string): ProviderError {
+  return new ProviderError(
+    'target-refused',
+    `Cannot end what provider "${provider}" made: target "${target}" is of provider "${now}" by now, give that another name and restore this one until its leases have ended`,
+  );
 }
 
 /** A denial takes its time to be in force everywhere: until then the credential may work, and the lease is not ended. */

@@ -1,6 +1,16 @@
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { callerOf, reason, type TestBroker, value, WORKLOAD } from '../support/broker.ts';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { fakeProvider, type MemoryWorld } from '../fakes/provider.ts';
+import {
+  asking,
+  callerOf,
+  createTestBroker,
+  reason,
+  type TestBroker,
+  value,
+  WORKLOAD,
+} from '../support/broker.ts';
 import { drive } from '../support/drive.ts';
+import { createTestRuntime } from '../support/runtime.ts';
 import { createStage, type Stage } from '../support/stage.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -70,4 +80,31 @@ test('revokeLease: a commit that loses every race is no success', async () => {
   await expect(hallpass.verbs.revokeLease(holder, leaseId, 'x')).rejects.toMatchObject({
     code: 'store-conflict',
   });
+});
+
+test('revokeLease: a target that is of another provider by now is not asked, and not believed', async () => {
+  const database = await store.open();
+  onTestFinished(() => database.close());
+  const runtime = createTestRuntime();
+  const [before, after] = ['memory', 'another'].map((kind) => fakeProvider({ now: runtime.now, kind }));
+  const start = (world: MemoryWorld) => createTestBroker({ database, runtime, worlds: { warehouse: world } });
+  const first = await start(before!);
+  const { task, credentials } = value(await first.verbs.openTask(WORKLOAD, asking()));
+  const { id } = credentials[0]!.lease;
+  const operator = callerOf({}, ['operator']);
+
+  const second = await start(after!);
+  const answer = value(await second.verbs.revokeLease(operator, id, 'leaked'));
+  expect(answer).toMatchObject({ state: 'ending', lastError: expect.stringContaining('"memory"') });
+  runtime.jump(task.expiresAt - runtime.now() + 60_000);
+  await second.reap();
+  expect(value(await second.verbs.readLease(operator, id))).toMatchObject({ state: 'ending', outcome: null });
+  expect(after!.calls).toEqual([]);
+  expect(before!.live.size).toBe(1);
+
+  const third = await start(before!);
+  runtime.jump(3_600_000);
+  await third.reap();
+  expect(value(await third.verbs.readLease(operator, id))).toMatchObject({ outcome: 'revoked' });
+  expect(before!.live.size).toBe(0);
 });
