@@ -50,7 +50,8 @@ export async function end(context: EndContext, ending: Ending, signal: AbortSign
       denied: denied.map(({ evidence }) => evidence),
       propagation: 'IAM: changes may take a few minutes to be in force everywhere',
     },
-    effectiveAt: Math.min(now + denial.propagation_seconds * 1000, ending.expiresAt),
+    // From when it was written: the SDK may have asked several times.
+    effectiveAt: Math.min(target.runtime.now() + denial.propagation_seconds * 1000, ending.expiresAt),
   };
 }
 

@@ -37,6 +37,19 @@ describe('end, denying against a strict fake of AWS', () => {
     expect(JSON.stringify(ended.evidence)).toContain('few minutes');
   });
 
+  test('end: the propagation counts from when the denial was written, however long that took', async () => {
+    const { terms, minted } = await mintOne();
+    let ahead = 0;
+    const runtime = { ...systemRuntime, now: () => Date.now() + ahead };
+    world.aws.fault = (action, phase) => {
+      if (action.endsWith('PutRolePolicy') && phase === 'after') ahead = 25_000;
+    };
+    const { effectiveAt } = await world
+      .openDenying({ propagation_seconds: 300 }, { runtime })
+      .end(endingOf(terms, minted.handle), soon());
+    expect(effectiveAt).toBeGreaterThanOrEqual(Date.now() + 324_000);
+  });
+
   test('end: finds the session of a mint that never answered, on every role that grants may name', async () => {
     const { terms, minted } = await mintOne();
     await world.openDenying().end(endingOf(terms, null), soon());
