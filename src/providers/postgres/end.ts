@@ -10,7 +10,7 @@ import {
   UNDEFINED_OBJECT,
   vendorCode,
 } from './errors.ts';
-import { type EndPlan, endPlan } from './handle.ts';
+import { addressOf, type EndPlan, endPlan } from './handle.ts';
 import { MAX_DROPS, MAX_SEEN, MAX_WAITS } from './limits.ts';
 import {
   inFlightStatement,
@@ -40,6 +40,8 @@ export interface Call extends EndContext {
   readonly role: string;
   readonly name: string;
   readonly plan: EndPlan;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
   /** The role's oid: its handle's, or without one that of the first look that found it. */
   oid: string | null;
   readonly signal: AbortSignal;
@@ -64,6 +66,7 @@ export function callOf(context: EndContext, ending: Ending, signal: AbortSignal)
     ...context,
     signal,
     plan,
+    expiresAt: ending.expiresAt,
     role: identifier(ending.name),
     name: ending.name,
     oid: plan.oid,
@@ -242,9 +245,11 @@ function onMain<T>(
   return connections.run(settings.database, DOING, signal, work);
 }
 
-export function ended({ deeds }: Call): Ended {
+export function ended(call: Call): Ended {
+  const { deeds } = call;
   return {
     found: deeds.found,
+    ...lapsesElsewhere(call),
     sessions: [...deeds.seen.values()],
     evidence: {
       login: deeds.found ? 'dropped' : 'absent',
@@ -254,4 +259,18 @@ export function ended({ deeds }: Call): Ended {
       prepared_transactions_rolled_back: deeds.prepared.size,
     },
   };
+}
+
+/**
+ * A server that is called otherwise by now may be another: that it has no such login does not end the one that was made.
+ * Until that has lapsed this fails, so that somebody hears of it. A server that still has it is the one.
+ */
+function lapsesElsewhere({ deeds, plan, settings, expiresAt, runtime }: Call): Pick<Ended, 'lapsesAt'> {
+  const address = addressOf(settings);
+  if (deeds.found || plan.madeAt === null || plan.madeAt === address) return {};
+  if (runtime.now() >= expiresAt) return { lapsesAt: expiresAt };
+  throw new ProviderError(
+    'target-refused',
+    `Cannot ${DOING}: it was made at "${plan.madeAt}", and there is none at "${address}": restore the address until its leases have ended`,
+  );
 }

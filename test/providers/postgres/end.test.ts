@@ -50,6 +50,22 @@ onEveryServer({ max_prepared_transactions: '5' }, ({ version, admin, its, open, 
     );
   });
 
+  test('end: that there is none at another address than it was made at does not make it gone', async (ctx) => {
+    const { proxy } = its(ctx);
+    const [target, moved] = [open(ctx), open(ctx, { port: proxy.port })];
+    const { terms, minted } = await mintAs(target);
+    const ending = endingOf(terms, minted.handle);
+    // Where it is found it is the one, whatever the server is called by now.
+    expect(await moved.end(ending, soon())).toMatchObject({ found: true });
+    expect(await target.end(ending, soon())).not.toHaveProperty('lapsesAt');
+    expect(await failure(moved.end(ending, soon()))).toMatchObject({
+      code: 'target-refused',
+      message: expect.stringContaining(`${proxy.port}`),
+    });
+    const lapsed = { ...ending, expiresAt: Date.now() - 1 };
+    expect(await moved.end(lapsed, soon())).toMatchObject({ found: false, lapsesAt: lapsed.expiresAt });
+  });
+
   test('end: cuts a session that has set another role, and one that is busy', async (ctx) => {
     const target = open(ctx);
     const { terms, minted, session } = await mintAs(target);
