@@ -3,7 +3,7 @@ import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Ended, Ending } from '../provider.ts';
 import { saysUnknown } from './errors.ts';
-import { readHandle } from './handle.ts';
+import { placeOf, readHandle, type VaultHandle } from './handle.ts';
 import { FIRST_WAIT_MS, LONGEST_WAIT_MS, MAX_WAITS } from './limits.ts';
 import { anything, type VaultContext } from './mint.ts';
 
@@ -40,7 +40,26 @@ export async function end(context: VaultContext, ending: Ending, signal: AbortSi
     ...(handle.static.length === 0 ? {} : { outliving: handle.static }),
   };
   const found = wasThere || revokedByName.length > 0;
-  return { found, evidence, ...(handle.lapsesAt === null ? {} : { lapsesAt: handle.lapsesAt }) };
+  const lapsesAt = handle.lapsesAt ?? (found ? null : lapsesElsewhere(context, handle, ending.expiresAt));
+  return { found, evidence, ...(lapsesAt === null ? {} : { lapsesAt }) };
+}
+
+/**
+ * A Vault that is called otherwise by now may be another: that it knows no such token does not end the one that was
+ * made. Until that has lapsed this fails, so that somebody hears of it. A Vault that still knows it is the one.
+ */
+function lapsesElsewhere(
+  { runtime, settings }: VaultContext,
+  { madeAt }: VaultHandle,
+  expiresAt: number,
+): number | null {
+  const place = placeOf(settings);
+  if (madeAt === undefined || madeAt === place) return null;
+  if (runtime.now() >= expiresAt) return expiresAt;
+  throw new ProviderError(
+    'target-refused',
+    `Cannot end a token: it was made at "${madeAt}", and "${place}" does not know it: restore the address until its leases have ended`,
+  );
 }
 
 async function revokeToken(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Json } from '../../json.ts';
+import type { VaultSettings } from './settings.ts';
 
 /** What ending needs. An accessor can end a token and tell of it, but cannot be used in its place. */
 const handleSchema = z.object({
@@ -11,10 +12,16 @@ const handleSchema = z.object({
   lapsesAt: z.number().nullable(),
   /** Names of secrets that outlive the lease. */
   static: z.array(z.string()),
+  /** The address of the Vault that made it, and its namespace. */
+  madeAt: z.string().optional(),
 });
 
 export type VaultHandle = z.infer<typeof handleSchema>;
 
 export function readHandle(handle: Json): VaultHandle | null {
   return handleSchema.safeParse(handle).data ?? null;
+}
+
+export function placeOf({ address, namespace }: VaultSettings): string {
+  return namespace === undefined ? address : `${address} (${namespace})`;
 }

@@ -5,7 +5,7 @@ import { withDeadline } from '../../runtime.ts';
 import type { Minted, Terms } from '../provider.ts';
 import type { Connection, VaultRequest } from './connection.ts';
 import { saysUnknown } from './errors.ts';
-import type { VaultHandle } from './handle.ts';
+import { placeOf, type VaultHandle } from './handle.ts';
 import { MAX_META_TEXT, TOKEN_MARGIN_MS } from './limits.ts';
 import type { VaultScope, VaultSettings } from './settings.ts';
 
@@ -141,13 +141,14 @@ async function fill(
   const namesOf = (ends: string) =>
     Object.entries(scope.secrets).flatMap(([name, secret]) => (secret.ends === ends ? [name] : []));
   const lapsing = namesOf('lapses');
-  const handle: VaultHandle = {
+  const handle = {
     accessor: token.accessor,
     leases: made.leases,
     lapsing,
     lapsesAt: lapsing.length === 0 ? null : terms.expiresAt,
     static: namesOf('static'),
-  };
+    madeAt: placeOf(context.settings),
+  } satisfies VaultHandle;
   const { address, namespace } = context.settings;
   const place = { address, ...(namespace === undefined ? {} : { namespace }) };
   const wrapped =

@@ -132,6 +132,25 @@ test.each([
   expect(mayHaveTakenEffect(error)).toBe(true);
 });
 
+test('end: that another address than it was made at knows no such token does not make it gone', async () => {
+  const terms = termsOf();
+  const { address: audience } = world.vault;
+  const address = audience.replace('127.0.0.1', 'localhost');
+  const moved = open({ address, auth: { jwt: { role: 'conformance', audience } } });
+  const target = open();
+  const { handle } = await target.mint(scopeOf(), terms, soon());
+  const ending = endingOf(terms, handle);
+  // Where it is found it is the one, whatever that Vault is called by now.
+  expect(await moved.end(ending, soon())).toMatchObject({ found: true });
+  expect(await target.end(ending, soon())).not.toHaveProperty('lapsesAt');
+  expect(await failure(moved.end(ending, soon()))).toMatchObject({
+    code: 'target-refused',
+    message: expect.stringContaining('localhost'),
+  });
+  const lapsed = { ...ending, expiresAt: Date.now() - 1 };
+  expect(await moved.end(lapsed, soon())).toMatchObject({ found: false, lapsesAt: lapsed.expiresAt });
+});
+
 test('end: a static secret is named in the evidence as outliving the lease', async () => {
   const target = open();
   const terms = termsOf();
