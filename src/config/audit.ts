@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import type { SinkSettings } from '../export/create.ts';
 import { quote, suggest } from '../grants/fault.ts';
@@ -128,6 +129,13 @@ type RawAudit = z.output<typeof auditSchema>;
 /** The section `audit` as the broker uses it. */
 export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loading: Loading): AuditConfig {
   const { path } = loading;
+  // Empty where it could not be read, which is told already.
+  if (raw?.log_key && !isLogKey(raw.log_key))
+    loading.faults.push({
+      path: ['audit', 'log_key'],
+      message:
+        'Cannot use this: write Ed25519 private keys as PEM, made by "openssl genpkey -algorithm ed25519"',
+    });
   return {
     logKey: raw?.log_key ?? null,
     isPublic: raw?.public ?? false,
@@ -136,6 +144,16 @@ export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loadin
     trails: (raw?.trails ?? []).map((one, i) => trailConfig(one, world, ['audit', 'trails', i], loading)),
     witnesses: (raw?.witnesses ?? []).map(({ url, key }) => ({ url: url.replace(/\/+$/, ''), key })),
   };
+}
+
+/** Whether the sequencer can sign by it: as it reads them, in src/sequencer/log-key.ts. */
+function isLogKey(pem: string): boolean {
+  const keys = pem.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
+  try {
+    return keys.length > 0 && keys.every((key) => createPrivateKey(key).asymmetricKeyType === 'ed25519');
+  } catch {
+    return false;
+  }
 }
 
 function exportConfig(raw: NonNullable<RawAudit['exports']>[number], path: string): SinkSettings {

@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls';
 import type { Fault } from '../grants/fault.ts';
 import { quote } from '../grants/fault.ts';
 import type { KeySettings } from '../issuer/compose.ts';
@@ -81,9 +82,40 @@ async function readTls(raw: NonNullable<RawBroker['tls']>, loading: Loading): Pr
   };
   const cert = await pem('cert_file', /-----BEGIN CERTIFICATE-----/);
   const key = await pem('key_file', /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
-  return cert === null || key === null
-    ? null
-    : { cert, key, clientCertificates: raw.client_certificates !== undefined };
+  if (cert === null || key === null) return null;
+  const unusable = pairFault(cert, key);
+  if (unusable !== null) {
+    const { member, what } = unusable;
+    loading.faults.push({
+      path: ['broker', 'tls', member],
+      message: `Cannot use ${quote(raw[member])}: ${what}`,
+    });
+    return null;
+  }
+  return { cert, key, clientCertificates: raw.client_certificates !== undefined };
+}
+
+/** What the listener would find at its start. */
+function pairFault(
+  cert: string,
+  key: string,
+): { readonly member: 'cert_file' | 'key_file'; readonly what: string } | null {
+  if (!canServe({ cert })) return { member: 'cert_file', what: 'it holds no certificate that can be read' };
+  if (!canServe({ cert, key }))
+    return {
+      member: 'key_file',
+      what: 'it is not the private key, without a passphrase, of the first certificate in cert_file',
+    };
+  return null;
+}
+
+function canServe(pair: { readonly cert: string; readonly key?: string }): boolean {
+  try {
+    createSecureContext(pair);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function limitsOf(raw: NonNullable<RawBroker['limits']>): BrokerConfig['limits'] {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { decide } from '../../src/grants/decide.ts';
+import { authority } from '../support/authority.ts';
 import { example, type Files, faultsIn, load, print, SECRET } from './support.ts';
 
 async function loaded(
@@ -179,6 +180,11 @@ test.each<[string, [string, string], RegExp]>([
     ['listen: 127.0.0.1:7420', 'tls: { cert_file: c.pem, key_file: k.pem }'],
     /broker\.tls\.cert_file: Cannot read "\/etc\/hallpass\/c\.pem": there is no such file/,
   ],
+  [
+    'a key of the log that signs nothing',
+    ['broker:', 'audit: { log_key_file: staff.jwks }\nbroker:'],
+    /audit\.log_key_file: Cannot use this: write Ed25519 private keys as PEM/,
+  ],
   ['a bad name', ['name: acme-eu', 'name: Acme EU'], /broker\.name: Write 1 to 63/],
   ['a list for a map', ['issuers:\n  github:', 'issuers:\n  - github:'], /./],
   [
@@ -234,8 +240,7 @@ test('loadConfig: TLS is read and warned of', async () => {
     'listen: 127.0.0.1:7420',
     'listen: 0.0.0.0:7420\n  tls: { cert_file: c.pem, key_file: /k.pem }',
   ]);
-  const cert = '-----BEGIN CERTIFICATE-----\nx\n';
-  const key = '-----BEGIN PRIVATE KEY-----\nx\n';
+  const { pem: cert, keyPem: key } = await authority();
   const config = await loaded(
     text,
     {},
@@ -247,6 +252,22 @@ test('loadConfig: TLS is read and warned of', async () => {
   ]);
   const swapped = await faultsIn(text, {}, { '/etc/hallpass/c.pem': key, '/k.pem': cert });
   expect(swapped).toHaveLength(2);
+});
+
+test('loadConfig: a certificate and a key that cannot serve together are found before the start', async () => {
+  const text = example(['listen: 127.0.0.1:7420', 'tls: { cert_file: c.pem, key_file: k.pem }']);
+  const [{ pem: cert, keyPem: key }, other] = await Promise.all([authority(), authority()]);
+  const faultsOf = (c: string, k: string) =>
+    faultsIn(text, {}, { '/etc/hallpass/c.pem': c, '/etc/hallpass/k.pem': k });
+  expect(await faultsOf(cert, key)).toEqual([]);
+  expect(await faultsOf(cert, other.keyPem)).toEqual([
+    expect.stringMatching(
+      /broker\.tls\.key_file: Cannot use "k\.pem": it is not the private key, .*cert_file/,
+    ),
+  ]);
+  expect(await faultsOf('-----BEGIN CERTIFICATE-----\nx\n', key)).toEqual([
+    expect.stringMatching(/broker\.tls\.cert_file: Cannot use "c\.pem": it holds no certificate/),
+  ]);
 });
 
 test('loadConfig: an orchestrator without a grant to cut from is warned of', async () => {
