@@ -198,12 +198,31 @@ async function runWitnessing(
   }
 }
 
-function listen(app: App, config: Config, runtime: Runtime): Promise<RunningServer> {
-  return startServer({
-    app,
-    listen: config.broker.listen,
-    ...(config.broker.tls === null ? {} : { tls: config.broker.tls }),
-    limits: defaultServerLimits,
-    runtime,
-  });
+async function listen(app: App, config: Config, runtime: Runtime): Promise<RunningServer> {
+  const { listen: address, tls } = config.broker;
+  try {
+    return await startServer({
+      app,
+      listen: address,
+      ...(tls === null ? {} : { tls }),
+      limits: defaultServerLimits,
+      runtime,
+    });
+  } catch (error) {
+    const why = LISTEN_FAULTS[(error as NodeJS.ErrnoException).code ?? ''];
+    if (why === undefined) throw error;
+    throw new HallpassError(
+      'config-invalid',
+      `Cannot listen on ${address.host}:${address.port}: ${why}, or write another broker.listen`,
+      { cause: error },
+    );
+  }
 }
+
+/** Why an address cannot be had, and what to do, by Node's code. */
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there; stop it',
+  EACCES: 'this user may not take this port; give the right to it',
+  EADDRNOTAVAIL: 'it is no address of this machine; give it to one',
+  ENOTFOUND: 'no such host is known here; make it known',
+};

@@ -144,8 +144,7 @@ async function openPglite(directory: string | null): Promise<Database> {
   if (directory === null) {
     client = await PGlite.create();
   } else {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    release = holdDirectory(directory);
+    release = takeDirectory(directory);
     client = await PGlite.create(join(directory, 'store'));
   }
   const stopwatch = createStopwatch();
@@ -170,6 +169,22 @@ async function openPglite(directory: string | null): Promise<Database> {
       release();
     },
   };
+}
+
+/** Makes the directory where there is none, and holds it. */
+function takeDirectory(directory: string): () => void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return holdDirectory(directory);
+  } catch (error) {
+    if (error instanceof HallpassError) throw error;
+    const { code = 'no reason' } = error as NodeJS.ErrnoException;
+    throw new HallpassError(
+      'config-invalid',
+      `Cannot keep the state in "${directory}": writing there fails with ${code}; give the broker the right, write another broker.state_directory, or set DATABASE_URL to use a Postgres`,
+      { cause: error },
+    );
+  }
 }
 
 /** Runs a statement of drizzle's, with an unavailable database told from a wrong statement. */
