@@ -42,7 +42,15 @@ function makeKey(path: string): void {
   const { privateKey } = generateKeyPairSync('ed25519');
   // Whole or not at all: a start that is killed here makes another at the next.
   const half = `${path}.${process.pid}`;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(half, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'w' });
-  renameSync(half, path);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(half, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'w' });
+    renameSync(half, path);
+  } catch (error) {
+    throw new HallpassError(
+      'config-invalid',
+      `Cannot make a key of the audit log in "${path}": writing fails with ${(error as NodeJS.ErrnoException).code}; write audit.log_key_file, or a broker.state_directory that the broker may write`,
+      { cause: error },
+    );
+  }
 }

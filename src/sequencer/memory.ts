@@ -101,11 +101,18 @@ function read(path: string): (SeenTree & { readonly origin: string }) | null {
 
 function write(path: string, origin: string, { size, root }: SeenTree): void {
   const half = `${path}.${process.pid}`;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(half, `${JSON.stringify({ origin, size, root: Buffer.from(root).toString('base64') })}\n`, {
-    mode: 0o600,
-  });
-  renameSync(half, path);
+  const memory = { origin, size, root: Buffer.from(root).toString('base64') };
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(half, `${JSON.stringify(memory)}\n`, { mode: 0o600 });
+    renameSync(half, path);
+  } catch (error) {
+    throw new HallpassError(
+      'config-invalid',
+      `Cannot remember the audit log in "${path}": writing fails with ${(error as NodeJS.ErrnoException).code}; let the broker write in broker.state_directory`,
+      { cause: error },
+    );
+  }
 }
 
 function unreadable(path: string, cause: unknown): HallpassError {

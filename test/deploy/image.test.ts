@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { STOP_GRACE_MS } from '../../src/serve.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -24,6 +24,29 @@ it('Dockerfile: all that it copies is there, and not kept from the builder', () 
   expect(copied.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   expect(copied.filter((path) => !kept.has(path))).toEqual([]);
   expect([...kept].filter((path) => !copied.includes(path))).toEqual([]);
+});
+
+it('Dockerfile, compose.yaml and broker.yaml: a read-only root has a place for the state', () => {
+  const state = '/var/lib/hallpass/.hallpass';
+  // A volume takes its owner from the folder in the image, and without one is root's alone.
+  expect(read('deploy/Dockerfile')).toMatch(new RegExp(`install -d -o node -g node .* ${state}$`, 'm'));
+  const { services } = parse(read('deploy/compose.yaml')) as {
+    services: { broker: { read_only: boolean; volumes: string[] } };
+  };
+  expect(services.broker).toMatchObject({
+    read_only: true,
+    volumes: expect.arrayContaining([`state:${state}`]),
+  });
+  const deployment = parseAllDocuments(read('deploy/kubernetes/broker.yaml'))
+    .map((document) => document.toJS())
+    .find(({ kind }) => kind === 'Deployment');
+  const { containers, volumes } = deployment.spec.template.spec;
+  expect(containers[0]).toMatchObject({
+    env: expect.arrayContaining([{ name: 'HALLPASS_STATE_DIRECTORY', value: state }]),
+    securityContext: { readOnlyRootFilesystem: true },
+    volumeMounts: expect.arrayContaining([{ name: 'state', mountPath: state }]),
+  });
+  expect(volumes).toContainEqual(expect.objectContaining({ name: 'state', emptyDir: expect.anything() }));
 });
 
 it('compose.yaml and broker.yaml: wait as long as a broker takes to stop', () => {

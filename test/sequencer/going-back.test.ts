@@ -206,3 +206,13 @@ test('openLogMemory: what cannot be read is refused, and what is of another log 
     expect(() => openLogMemory(folder, ORIGIN, runtime)).toThrow('Cannot read what is remembered');
   }
 });
+
+test('openLogMemory: says which setting leads to where it cannot be kept', () => {
+  const at = join(folder, 'state');
+  const memory = openLogMemory(at, ORIGIN, runtime);
+  // A file, where the folder would be.
+  writeFileSync(at, '');
+  expect(() => memory.see({ size: 1, root: new Uint8Array(32) })).toThrow(
+    /Cannot remember the audit log in ".*": writing fails with (?:ENOTDIR|EEXIST); let the broker write in broker\.state_directory/,
+  );
+});

@@ -173,3 +173,9 @@ test('readLogKeys: refuses what is no Ed25519 key, and does not repeat it', () =
   for (const text of ['', 'hunter2', rsa, pem().replace('M', '!')])
     expect(() => readLogKeys(text, folder)).toThrow(/^Cannot use the key of the audit log: write Ed25519/);
 });
+
+test('readLogKeys: says what to write where a key cannot be kept', () => {
+  expect(() => readLogKeys(null, '/dev/null/state')).toThrow(
+    /^Cannot make a key of the audit log in "\/dev\/null\/state\/audit-log\.key": writing fails with ENOTDIR; write audit\.log_key_file, or/,
+  );
+});
