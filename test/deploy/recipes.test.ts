@@ -53,6 +53,16 @@ it.each(grants)('%s: the broker takes it as it is', async (name) => {
   }
 });
 
+it('buildkite: asks for the ids that its grant pins, which no token has otherwise', () => {
+  const { steps } = parse(readFileSync(`${DEPLOY}ci/buildkite/pipeline.yml`, 'utf8')) as {
+    steps: { command: string }[];
+  };
+  const text = readFileSync(`${DEPLOY}ci/buildkite/grant.yaml`, 'utf8');
+  const pinned = [...text.matchAll(/^ +(\w+_id):/gm)].map((match) => match[1]!);
+  expect(pinned).toEqual(['organization_id', 'pipeline_id']);
+  for (const claim of pinned) expect(steps[0]!.command).toContain(`--claim ${claim}`);
+});
+
 it('kubernetes: the broker is given a way to the keys of the cluster that it may read', () => {
   // An API server shows its keys to who has a token of the cluster and this role, over a certificate of its own authority.
   const broker = readFileSync(`${DEPLOY}kubernetes/broker.yaml`, 'utf8');
