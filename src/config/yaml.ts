@@ -1,4 +1,15 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type ErrorCode,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  Parser,
+  parseDocument,
+} from 'yaml';
 import type { Fault, Path } from '../grants/fault.ts';
 import { quote } from '../grants/fault.ts';
 import type { Json } from '../json.ts';
@@ -26,10 +37,11 @@ export interface YamlDocument {
 export function readYaml(bytes: Uint8Array): Result<YamlDocument, TextFault[]> {
   if (bytes.length > MAX_FILE_BYTES)
     return err([
-      fault(`Cannot read a file of more than ${MAX_FILE_BYTES} bytes: this one has ${bytes.length}`),
+      fault(`Cannot read a file of more than ${MAX_FILE_BYTES} bytes: take out what is no configuration`),
     ]);
   const text = decode(bytes);
   if (text === null) return err([fault('Cannot read the file: it is not UTF-8')]);
+  if (isTooDeep(text)) return err([fault(`Cannot read the file: it is nested more than ${MAX_DEPTH} deep`)]);
   const lines = new LineCounter();
   let root: Node | null;
   const faults: TextFault[] = [];
@@ -49,8 +61,12 @@ export function readYaml(bytes: Uint8Array): Result<YamlDocument, TextFault[]> {
     } as const;
     const document = parseDocument(text, options);
     root = document.contents as Node | null;
-    for (const { message, pos } of [...document.errors, ...document.warnings])
-      faults.push({ path: [], message: `Cannot read the YAML: ${message}`, position: at(pos[0]) });
+    for (const { code, message, pos } of [...document.errors, ...document.warnings])
+      faults.push({
+        path: [],
+        message: `Cannot read the YAML: ${ADVICE[code] ?? message}`,
+        position: at(pos[0]),
+      });
   } catch (error) {
     // The parser descends as deep as the text is nested.
     if (!(error instanceof RangeError)) throw error;
@@ -63,6 +79,36 @@ export function readYaml(bytes: Uint8Array): Result<YamlDocument, TextFault[]> {
     return err([fault('The file is empty: write at least broker, issuers, targets and grants')]);
   return ok({ value, positionOf: (path) => positionOf(root, path, at) });
 }
+
+/**
+ * Whether the text is nested so deep that composing it could use the stack up: the composer descends as deep as the
+ * text, and Node.js may die of that where no error can be caught. The tokens before it are made without descending.
+ */
+function isTooDeep(text: string): boolean {
+  let level: unknown[] = [...new Parser().parse(text)];
+  // A level of the text is two or three of its tokens.
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > TOKENS_PER_LEVEL * (MAX_DEPTH + 2)) return true;
+    level = level.flatMap(insides);
+  }
+  return false;
+}
+
+const TOKENS_PER_LEVEL = 3;
+
+/** What stands directly in a token: a document's value, a collection's items, an item's key and value. */
+function insides(token: unknown): unknown[] {
+  const { value, items, key } = token as Readonly<Record<'value' | 'items' | 'key', unknown>>;
+  return [...(Array.isArray(items) ? items : []), value, key].filter(
+    (inside) => inside !== null && typeof inside === 'object',
+  );
+}
+
+/** In place of the parser's words, where these are for programmers. */
+const ADVICE: Readonly<Partial<Record<ErrorCode, string>>> = {
+  MULTIPLE_DOCS: 'a second document begins here: keep one, without a line of ---',
+  TAB_AS_INDENT: 'a tab cannot indent: write spaces',
+};
 
 function fault(message: string): TextFault {
   return { path: [], message, position: null };

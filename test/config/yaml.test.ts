@@ -25,9 +25,10 @@ test.each([
   ['a: 1\nb: [1, 2\nc: 3', 'Cannot read the YAML'],
   ['a: 1\n  b: 2', 'Cannot read the YAML'],
   ['\ta: 1', 'Cannot read the YAML'],
+  ['a:\n\tb: 1', '2:1 Cannot read the YAML: a tab cannot indent: write spaces'],
   ['a: 1\nb: 2\na: 3', '3:1 The key "a" is there twice'],
   ['x:\n  a: 1\n  "a": 2', '3:3 The key "a" is there twice'],
-  ['a: 1\n---\nb: 2', 'Cannot read the YAML'],
+  ['a: 1\n---\nb: 2', '2:1 Cannot read the YAML: a second document begins here: keep one'],
   [bomb, 'Cannot use anchors and aliases'],
   ['a: &x 1', '1:7 Cannot use anchors'],
   ['a: 1\nb: *a', 'Cannot'],
@@ -47,6 +48,21 @@ test.each([
   [`a: ${'x'.repeat(1024 * 1024)}`, 'more than 1048576 bytes'],
 ])('readYaml: refuses %.40j', (text, message) => {
   expect(faultsOf(text).join('\n')).toContain(message);
+});
+
+test.each(['[', '{a: ', '- ', '? ', '{? '])('readYaml: %j again and again is one fault', (opening) => {
+  // The composer would descend into each, and Node.js has died of that with its stack used up.
+  for (const times of [1_000, 50_000])
+    expect(faultsOf(opening.repeat(times))).toEqual([
+      '-:- Cannot read the file: it is nested more than 40 deep',
+    ]);
+});
+
+test('readYaml: says nothing of a size that it does not know', () => {
+  // The reader of files gives a byte more than may be there, whatever follows.
+  expect(readYaml(new Uint8Array(1024 * 1024 + 1))).toMatchObject({
+    error: [{ message: 'Cannot read a file of more than 1048576 bytes: take out what is no configuration' }],
+  });
 });
 
 test('readYaml: reads merge keys, dates and old booleans as plain values', () => {
