@@ -20,7 +20,7 @@ import {
   pageOptions,
   waitingOptions,
 } from './options.ts';
-import { collect, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
+import { collect, collectValue, parseCount, parseInstant, parseSeconds } from './values.ts';
 
 /** An action for commander: runs with the options and the arguments, and keeps the exit code. */
 export type Action = <Options, Args extends unknown[]>(
@@ -179,7 +179,7 @@ export function addRuling(program: Command, io: Io, action: Action): void {
     .option('--ticket <name>')
     .option('--param <name=text>', 'parameter, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'credential; may be repeated', collect)
-    .option('--ttl <duration>', 'lifetime', parseDuration)
+    .option('--ttl <duration>', 'lifetime', parseSeconds)
     .action(
       action(async (options: ExplainOptions) => (await import('./commands/explain.ts')).explain(io, options)),
     );
@@ -194,7 +194,7 @@ function addKilling(program: Command, io: Io, action: Action): void {
     .option('--task <id>')
     .option('--all', 'everything, in place of the others')
     .requiredOption('--reason <text>', 'why, for the log')
-    .option('--block-for <duration>', 'lift the block by itself then', parseDuration)
+    .option('--block-for <duration>', 'lift the block by itself then', parseSeconds)
     .option('--no-wait', 'do not wait until all of it has ended')
     .action(action(async (options: KillOptions) => (await import('./commands/kill.ts')).kill(io, options)));
   connectionOptions(program.command('blocks'))
@@ -218,8 +218,8 @@ function addTaskGrants(group: Command, io: Io, action: Action): void {
     .requiredOption('--task <name>', 'the one name of the run')
     .option('--param <name=text>', 'fixed parameter, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential; may be repeated', collect)
-    .option('--max-ttl <duration>', 'longest lifetime', parseDuration)
-    .requiredOption('--expires-in <duration>', 'how long it may be used', parseDuration)
+    .option('--max-ttl <duration>', 'longest lifetime', parseSeconds)
+    .requiredOption('--expires-in <duration>', 'how long it may be used', parseSeconds)
     .option('--uses <count>', 'how often it may be used', parseCount(1), 1)
     .action(
       action(async (options: TaskGrantOptions) =>

@@ -6,6 +6,7 @@ import { type Client, createClient } from '../client/client.ts';
 import type { Fetch } from '../client/transport.ts';
 import { UsageError } from './failure.ts';
 import type { Io } from './io.ts';
+import { say } from './output.ts';
 import { readSignIn } from './sign-in/saved.ts';
 
 /** What every command that talks to a broker takes. */
@@ -35,6 +36,7 @@ export function connect(
       token,
       fetch,
       sleep: io.runtime.sleep,
+      onWait: (error, waitMs) => sayWait(io, error, waitMs),
       ...(maxAttempts === undefined ? {} : { maxAttempts }),
       ...(dpop ? { dpop } : {}),
       ...(options.insecureHttp ? { allowInsecureHttp: true } : {}),
@@ -42,6 +44,13 @@ export function connect(
   } catch (error) {
     throw new UsageError(message(error));
   }
+}
+
+/** From how long a wait on it is told. */
+const LONG_WAIT_MS = 1_000;
+
+function sayWait(io: Io, error: Error, waitMs: number): void {
+  if (waitMs >= LONG_WAIT_MS) say(io, `${error.message}; trying again in ${Math.round(waitMs / 1000)} s`);
 }
 
 /** What reaches the broker, whoever signed its certificate. */

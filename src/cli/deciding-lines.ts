@@ -4,7 +4,7 @@ import type { ApproveOptions } from './commands/requests.ts';
 import type { ConnectionOptions } from './connect.ts';
 import type { Io } from './io.ts';
 import { connectionOptions } from './options.ts';
-import { parseDuration } from './values.ts';
+import { parseSeconds } from './values.ts';
 
 type Connection = ConnectionOptions;
 
@@ -21,7 +21,7 @@ export function addDeciding(program: Command, io: Io, action: Action): void {
   connectionOptions(program.command('approve'))
     .description('approve exactly what a request asks for')
     .argument('<request>', 'its id')
-    .option('--ttl <duration>', 'for no longer than this', parseDuration)
+    .option('--ttl <duration>', 'for no longer than this', parseSeconds)
     .option('--digest <digest>', 'only if the request is still this one')
     .action(
       action(async (options: ApproveOptions, id: string) =>

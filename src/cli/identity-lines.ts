@@ -4,7 +4,7 @@ import type { AwsIdentityOptions } from './commands/identity-aws.ts';
 import type { NewKeyOptions, SignOptions } from './commands/key.ts';
 import type { LoginOptions } from './commands/login.ts';
 import type { Io } from './io.ts';
-import { parseCount, parseDuration } from './values.ts';
+import { parseCount, parseSeconds } from './values.ts';
 
 /** How a person signs in, and out. */
 export function addSignIn(program: Command, io: Io, action: Action): void {
@@ -20,7 +20,7 @@ export function addSignIn(program: Command, io: Io, action: Action): void {
     .option('--refresh', 'keep a refresh token too, so that the sign-in outlasts its identity token')
     .option('--port <port>', 'loopback port, where the provider knows only one', parseCount(0), 0)
     .option('--no-browser', 'print the address, and open nothing')
-    .option('--timeout <duration>', 'how long to wait for the sign-in', parseDuration, 300)
+    .option('--timeout <duration>', 'how long to wait for the sign-in', parseSeconds, 300)
     .option('--json', 'print JSON')
     .action(
       action(async (options: LoginOptions) => (await import('./commands/login.ts')).login(io, options)),
@@ -54,7 +54,7 @@ export function addIdentity(program: Command, io: Io, action: Action): void {
     .requiredOption('--key <file>', 'file of the private key')
     .option('--audience <url>', 'broker.url (or HALLPASS_URL)')
     .option('--subject <name>', 'name of the workload, if not that of the key')
-    .option('--lifetime <duration>', 'up to 5m', parseDuration, 60)
+    .option('--lifetime <duration>', 'up to 5m', parseSeconds, 60)
     .action(
       action(async (options: SignOptions) => (await import('./commands/key.ts')).signAssertion(io, options)),
     );

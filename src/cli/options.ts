@@ -1,7 +1,7 @@
 import { type Command, CommanderError } from 'commander';
 import type { Json } from '../json.ts';
 import { EXIT } from './exit-codes.ts';
-import { collect, collectPair, collectValue, parseCount, parseDuration, parseInstant } from './values.ts';
+import { collect, collectPair, collectValue, parseCount, parseInstant, parseSeconds } from './values.ts';
 
 /** What every command that talks to a broker takes. */
 export function connectionOptions(command: Command): Command {
@@ -36,7 +36,7 @@ export function askOptions(command: Command): Command {
     .option('--ticket <name>', 'ticket that it is for')
     .option('--param <name=text>', 'parameter of the grant, or name:=json; may be repeated', collectValue)
     .option('--credential <name>', 'only this credential of the grant; may be repeated', collect)
-    .option('--ttl <duration>', 'lifetime, for instance 15m', parseDuration)
+    .option('--ttl <duration>', 'lifetime, for instance 15m', parseSeconds)
     .option('--task-grant <id>', 'task grant to use');
 }
 

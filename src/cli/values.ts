@@ -1,13 +1,11 @@
 import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../duration.ts';
 import type { Json } from '../json.ts';
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** Whole seconds from `90`, `90s`, `15m`, `8h` or `1d`. */
-export function parseDuration(text: string): number {
-  const [, digits, unit = ''] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? [];
-  const seconds = Number(digits) * (UNITS[unit] ?? Number.NaN);
-  if (!(seconds >= 1)) throw new InvalidArgumentError('Write a duration such as 90s, 15m or 8h.');
+/** Whole seconds from `90`, or from `90s`, `15m`, `1h30m` or `7d`. */
+export function parseSeconds(text: string): number {
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : (parseDuration(text) ?? 0);
+  if (seconds < 1) throw new InvalidArgumentError('Write a duration such as 90s, 15m or 1h30m.');
   return seconds;
 }
 

@@ -36,6 +36,8 @@ export interface TransportOptions {
   /** Attempts in all, where repeating is safe. */
   readonly maxAttempts?: number;
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Told before each wait why there is another attempt, and in how many milliseconds. */
+  readonly onWait?: (error: Error, waitMs: number) => void;
   /** From 0 to 1, for the jitter of the waits. */
   readonly random?: () => number;
 }
@@ -82,6 +84,7 @@ export function createTransport(options: TransportOptions): Transport {
       } catch (error) {
         const waitMs = waitBefore(error, call, attempt, random);
         if (waitMs === null || attempt >= maxAttempts || call.signal?.aborted) throw error;
+        options.onWait?.(error as Error, waitMs);
         await sleep(waitMs, call.signal).catch(() => Promise.reject(error));
       }
     }

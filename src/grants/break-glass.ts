@@ -1,5 +1,5 @@
+import { printDuration } from '../duration.ts';
 import type { Json } from '../json.ts';
-import { printDuration } from './duration.ts';
 import { type Fault, quote } from './fault.ts';
 import type { BreakGlassRule, CredentialGrant, Human } from './grant.ts';
 import { MAX_BREAK_GLASS_SECONDS } from './limits.ts';

@@ -1,6 +1,6 @@
+import { printDuration } from '../duration.ts';
 import type { Json } from '../json.ts';
 import type { ProviderKind } from '../providers/provider.ts';
-import { printDuration } from './duration.ts';
 import { type Fault, type Path, printPath, quote, schemaFaults, suggest } from './fault.ts';
 import type { CredentialGrant, TemplateValues } from './grant.ts';
 import type { ParsedParameter } from './parameter.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { printDuration } from '../duration.ts';
 import type { Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
-import { printDuration } from './duration.ts';
 import { quote, suggest } from './fault.ts';
 import type { CredentialGrant, Cut, Grant, PolicyRefusal } from './grant.ts';
 

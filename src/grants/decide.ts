@@ -1,8 +1,8 @@
+import { printDuration } from '../duration.ts';
 import type { Json } from '../json.ts';
 import { err, ok, type Result } from '../result.ts';
 import { type ReasonedCheck, show } from './check.ts';
 import { conditionInput } from './condition.ts';
-import { printDuration } from './duration.ts';
 import { quote } from './fault.ts';
 import type {
   Ask,

@@ -1,5 +1,5 @@
 import type { Actor, AuditEvent } from '../audit/event.ts';
-import { printDuration } from '../grants/duration.ts';
+import { printDuration } from '../duration.ts';
 import { instant } from '../instant.ts';
 import type { RequestAsk } from '../store/rows.ts';
 import { visible } from './text.ts';

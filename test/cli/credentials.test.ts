@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { deliverPostgres } from '../../src/cli/credentials/postgres.ts';
-import { collectValue, parseDuration } from '../../src/cli/values.ts';
+import { collectValue, parseSeconds } from '../../src/cli/values.ts';
 
 const place = (ending: string) => `/run/0.${ending}`;
 
@@ -53,13 +53,17 @@ describe('values', () => {
     ['15m', 900],
     ['8h', 28_800],
     ['1d', 86_400],
-  ])('parseDuration: %s is %i seconds', (text, seconds) => {
-    expect(parseDuration(text)).toBe(seconds);
+    ['1h30m', 5_400],
+  ])('parseSeconds: %s is %i seconds', (text, seconds) => {
+    expect(parseSeconds(text)).toBe(seconds);
   });
 
-  it.each(['', '0', '-1', '1.5h', '1 h', '1w', '9999999999'])('parseDuration: refuses "%s"', (text) => {
-    expect(() => parseDuration(text)).toThrow();
-  });
+  it.each(['', '0', '0s', '-1', '1.5h', '1 h', '1w', '30m1h', '9999999999'])(
+    'parseSeconds: refuses "%s"',
+    (text) => {
+      expect(() => parseSeconds(text)).toThrow();
+    },
+  );
 
   it('collectValue: a value is text unless it is written as JSON', () => {
     const values = ['a=1', 'b:=1', 'c=x=y', 'd:={"e":[true]}', 'f='];

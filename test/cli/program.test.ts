@@ -136,6 +136,20 @@ describe('runProgram: exit codes', () => {
     expect(written.err).toContain('Cannot reach the broker at http://127.0.0.1:1: connect ECONNREFUSED');
   });
 
+  it('says of each longer wait what it is for, and how long it is', async () => {
+    const refusals: Refusal[] = [
+      { reason: 'overloaded', detail: '', retryAfterMs: 1 },
+      { reason: 'overloaded', detail: '', retryAfterMs: 7_000 },
+    ];
+    const before = async (verb: string) => (verb === 'availableGrants' ? refusals.shift() : undefined);
+    const { run, written } = commandLine({ border: { before } });
+    expect(await run('grants', '--json')).toBe(EXIT.done);
+    expect(
+      written.err.match(/^hallpass: .*; trying again in \d+ s$/gm)?.map((line) => line.slice(-3)),
+    ).toEqual(['1 s', '7 s']);
+    expect(JSON.parse(written.out)).toMatchObject({ grants: expect.any(Array) });
+  });
+
   it('tells a request that was shed from one that failed', async () => {
     const before = async (verb: string): Promise<Refusal | undefined> =>
       verb === 'availableGrants' ? { reason: 'overloaded', detail: '', retryAfterMs: 90_000 } : undefined;

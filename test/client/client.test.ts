@@ -18,6 +18,7 @@ function setUp(
   const pass: Fetch = async (input, init) => border.app.request(new Request(input as URL, init));
   const token = border.verbs.admit('job');
   const waits: number[] = [];
+  const told: string[] = [];
   const client = createClient({
     url: 'http://127.0.0.1:1/',
     fetch: network(pass),
@@ -26,8 +27,11 @@ function setUp(
     sleep: async (ms) => {
       waits.push(ms);
     },
+    onWait: ({ message }, ms) => {
+      told.push(`${message} ${ms}`);
+    },
   });
-  return { ...border, client, waits, token };
+  return { ...border, client, waits, told, token };
 }
 
 /** The first `times` answers never arrive, but the requests do. */
@@ -62,12 +66,12 @@ describe('createClient: openTask', () => {
     expect(waits).toEqual([250, 500]);
   });
 
-  it('gives up after its attempts, and says why', async () => {
-    const { client, waits } = setUp({}, losingAnswers(99));
-    await expect(client.openTask(open)).rejects.toThrow(
-      'Cannot reach the broker at http://127.0.0.1:1: socket hang up',
-    );
+  it('gives up after its attempts, and says why, before each wait too', async () => {
+    const { client, waits, told } = setUp({}, losingAnswers(99));
+    const why = 'Cannot reach the broker at http://127.0.0.1:1: socket hang up';
+    await expect(client.openTask(open)).rejects.toThrow(why);
     expect(waits).toHaveLength(4);
+    expect(told).toEqual(waits.map((ms) => `${why} ${ms}`));
   });
 
   it('waits as long as the broker asks', async () => {

@@ -50,7 +50,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   export: { values: ['store', 'audit'] },
   // It follows the log as the export does, and takes clicks as the border takes requests: through the broker.
   notify: {
-    values: ['export', 'audit', 'broker', 'grants/duration.ts'],
+    values: ['export', 'audit', 'broker'],
     types: ['store/rows.ts'],
   },
   // The same, with the signed tokens of others and of the broker itself.
@@ -108,6 +108,7 @@ const LEAVES = new Set([
   'limits.ts',
   'loop.ts',
   'gather.ts',
+  'duration.ts',
   'instant.ts',
   'json.ts',
   'outbound.ts',

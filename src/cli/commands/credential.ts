@@ -146,7 +146,7 @@ async function theOne(
   throw new UsageError(
     first
       ? `Cannot choose among several: give --name, one of ${found.map(({ name }) => `"${name}"`).join(', ')}`
-      : `Cannot give a ${what}: the task has ${names}`,
+      : `Cannot find ${what}: the task has ${names}`,
   );
 }
 

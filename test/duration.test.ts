@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseDuration, printDuration } from '../../src/grants/duration.ts';
+import { parseDuration, printDuration } from '../src/duration.ts';
 
 test.each([
   ['45s', 45],
