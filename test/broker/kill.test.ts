@@ -11,6 +11,7 @@ import {
   WORKLOAD,
 } from '../support/broker.ts';
 import { drive } from '../support/drive.ts';
+import { until } from '../support/runtime.ts';
 import { createStage, type Stage } from '../support/stage.ts';
 import { anyStore } from '../support/stores.ts';
 
@@ -225,6 +226,66 @@ test('kill: a mint under way is not handed out, and what it made is ended', asyn
   await stage.runtime.advance(60_000);
   await hallpass.reap();
   expect(stage.warehouse.minted).toHaveLength(1);
+  expect(stage.warehouse.live.size).toBe(0);
+});
+
+test('kill: a mint under way is not said to have made nothing while it still may', async () => {
+  let release = () => {};
+  stage.warehouse.fault = (call, phase) =>
+    call === 'mint' && phase === 'before'
+      ? new Promise<void>((resolve) => {
+          release = resolve;
+        })
+      : undefined;
+  const opening = hallpass.verbs.openTask(WORKLOAD, asking());
+  await until(() => hallpass.broker.targets.get('warehouse')!.minting.room(0) < 16);
+  value(await hallpass.verbs.kill(OPERATOR, killing(identity)));
+  await hallpass.reap();
+  const ended = async () =>
+    (await hallpass.events()).flatMap((e) => (e.kind === 'lease.ended' ? [e.data.outcome] : []));
+  expect(await ended()).toEqual([]);
+  release();
+  expect(reason(await opening)).toBe('task-ended');
+  stage.runtime.jump(20_000);
+  await hallpass.reap();
+  expect(stage.warehouse.live.size).toBe(0);
+  expect(await ended()).toEqual(['revoked']);
+});
+
+test('kill: from its order on, before anything is marked, nothing that it matches is kept alive, begun or handed out', async () => {
+  const grants = { report: { ...(REPORT_GRANT as object), heartbeat: '1m' } };
+  const beating = await stage.start({ grants });
+  const mine = await stage.open(beating);
+  const other = await stage.open(beating);
+  const made = value(await hallpass.verbs.kill(OPERATOR, killing({ grant: 'nothing' }))).kill;
+  let ordered = 0;
+  const order = (match: Partial<KillAsk>) => {
+    const id = `${ordered++}`.padStart(26, '0');
+    const row = { ...made, grant: null, ...match, id, markedAt: null };
+    const data = { id, reason: 'x', match: {} };
+    const event = { kind: 'kill.ordered', actor: { kind: 'system' }, about: {}, data } as const;
+    return orderKill(stage.database, stage.runtime, row, [], event);
+  };
+  const blocked = { ok: false, error: { detail: expect.stringMatching(/^block:/) } };
+  const more = { credentials: ['db'], ttlSeconds: null };
+  const { heartbeat, renewLease, addCredentials, openTask } = beating.verbs;
+
+  await order({ task: mine.taskId });
+  expect(await heartbeat(mine.holder, mine.taskId)).toMatchObject(blocked);
+  expect(await renewLease(mine.holder, mine.leaseId, 1800)).toMatchObject(blocked);
+  expect(await addCredentials(mine.holder, mine.taskId, more)).toMatchObject(blocked);
+  value(await renewLease(other.holder, other.leaseId, 1800));
+
+  const before = stage.warehouse.minted.length;
+  stage.warehouse.fault = async (call, phase) => {
+    if (call === 'mint' && phase === 'after') await order({ issuer: 'ci' });
+  };
+  expect(reason(await openTask(WORKLOAD, asking()))).toBe('task-ended');
+  stage.warehouse.fault = () => {};
+  expect(stage.warehouse.minted).toHaveLength(before + 1);
+  await beating.reap();
+  await stage.runtime.advance(60_000);
+  await beating.reap();
   expect(stage.warehouse.live.size).toBe(0);
 });
 

@@ -7,10 +7,12 @@ import type { Database } from '../../src/store/database.ts';
 import { listEvents } from '../../src/store/events.ts';
 import { claimDue, nextDue, readLease, targetsWithLiveLeases } from '../../src/store/leases.ts';
 import { ensureQuotas, grantQuota } from '../../src/store/quotas.ts';
+import { readRequest } from '../../src/store/requests.ts';
+import { readReview } from '../../src/store/reviews.ts';
 import type { LeaseRow } from '../../src/store/rows.ts';
 import { leasesOfTask, readTask } from '../../src/store/tasks.ts';
 import { committedRows } from '../support/commit-statement.ts';
-import { leaseRow, taskRow } from '../support/rows.ts';
+import { leaseRow, requestRow, reviewRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime } from '../support/runtime.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
 
@@ -112,6 +114,46 @@ for (const store of stores) {
       ]);
       expect((await readLease(database, two.id))?.state).toBe('minting');
       expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+
+    test('commit: a request or a review that somebody else changed meanwhile stays as he left it', async () => {
+      const database = await store.open();
+      const [one, other] = [
+        createCommitter(database, systemRuntime),
+        createCommitter(database, systemRuntime),
+      ];
+      const task = taskRow(systemRuntime);
+      const request = requestRow(systemRuntime);
+      const review = reviewRow(systemRuntime, task);
+      await one.commit({ newTask: task, newRequest: request, newReview: review, events: [] });
+      const closing = { closedAt: systemRuntime.now(), closedBy: { issuer: 'ci', subject: 'bob' } };
+      const first = { changedRequest: { ...request, state: 'denied', reason: 'no' } } as const;
+      const closed = { changedReview: { ...review, ...closing, state: 'closed', finding: 'fine' } } as const;
+      expect((await one.commit({ ...first, ...closed, events: [noted] })).ok).toBe(true);
+      const late = { changedRequest: { ...request, state: 'redeemed', taskId: task.id } } as const;
+      const again = { changedReview: { ...review, ...closing, state: 'closed', finding: 'else' } } as const;
+      for (const unit of [late, again])
+        expect(await other.commit({ ...unit, events: [noted] })).toEqual({ ok: false, error: 'version' });
+      expect(await readRequest(database, request.id)).toMatchObject({ state: 'denied', taskId: null });
+      expect(await readReview(database, review.id)).toMatchObject({ finding: 'fine' });
+      expect(await countEvents(database)).toBe(1);
+      await database.close();
+    });
+
+    test('commit: of what was asked in the same words one request waits or is approved', async () => {
+      const database = await store.open();
+      const [one, other] = [
+        createCommitter(database, systemRuntime),
+        createCommitter(database, systemRuntime),
+      ];
+      for (const state of ['pending', 'approved'] as const) {
+        const ask = () => requestRow(systemRuntime, { state, digest: state });
+        expect((await one.commit({ newRequest: ask(), events: [noted] })).ok).toBe(true);
+        const repeated = { ok: false, error: 'repeated' };
+        expect(await other.commit({ newRequest: ask(), events: [noted] })).toEqual(repeated);
+      }
+      expect(await countEvents(database)).toBe(2);
       await database.close();
     });
 
@@ -271,5 +313,40 @@ for (const store of stores) {
       expect(await countEvents(database)).toBe(1);
       await database.close();
     });
+  });
+}
+
+// PGlite does one thing at a time.
+if (postgres.ok) {
+  const { store } = postgres;
+  test('claimDue: passes over what another is claiming at this moment, and takes the next', async () => {
+    const database = await store.open();
+    const runtime = createTestRuntime();
+    const task = taskRow(runtime);
+    const [first, second] = [0, 1].map((after) => leaseRow(runtime, task, { dueAt: runtime.now() + after }));
+    await createCommitter(database, runtime).commit({
+      newTask: task,
+      newLeases: [first!, second!],
+      events: [],
+    });
+    const now = runtime.now() + 1;
+    const claim = () => claimDue(database, [{ target: 'warehouse', room: 1 }], now, now + 60_000);
+    // Holds the lease that is due longest, as a claim does up to its commit: until it is let go, or for five seconds.
+    const held = database.script(`
+      do $$ begin
+        perform 1 from lease where id = '${first!.id}' for update;
+        for i in 1..500 loop
+          exit when exists (select from used_evidence where id = 'let go');
+          perform pg_sleep(0.01);
+        end loop;
+      end $$`);
+    const sleeps =
+      "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+    while ((await database.query({ name: 'test_sleeps', text: sleeps }, [])).length === 0);
+    expect((await claim()).map(({ id }) => id)).toEqual([second!.id]);
+    await database.script("insert into used_evidence select 'let go', 'x', now()");
+    await held;
+    expect((await claim()).map(({ id }) => id)).toEqual([first!.id]);
+    await database.close();
   });
 }

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCommitter } from '../../src/store/commit.ts';
 import { type Database, openDatabase, sqlState } from '../../src/store/database.ts';
-import { markKill, orderKill, readKill } from '../../src/store/kills.ts';
+import { finishKill, liftBlock, markKill, orderKill, readKill } from '../../src/store/kills.ts';
 import type { KillRow } from '../../src/store/rows.ts';
 import { killRow, leaseRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
@@ -67,6 +67,29 @@ describe.for(stores)('kill: marks on $name', (store) => {
       ]);
     }
     expect(await readKill(database, row.id)).toMatchObject({ leases: 60, tasks: 60 });
+  });
+
+  test('markKill: of a kill that was carried out touches nothing that began since', async () => {
+    const row = await order({ issuer: 'ci' });
+    await markKill(database, row, runtime.now(), BATCH);
+    await finishKill(database, runtime, row.id, runtime.now(), ({ id, tasks, leases }) => ({
+      kind: 'kill.marked',
+      actor: { kind: 'system' },
+      about: {},
+      data: { id, tasks, leases },
+    }));
+    const lift = { at: runtime.now(), by: row.orderedBy, reason: 'found' };
+    await liftBlock(database, runtime, row.id, lift, {
+      kind: 'block.lifted',
+      actor: { kind: 'system' },
+      about: {},
+      data: { id: row.id, reason: 'found' },
+    });
+    await begin('someone', 3);
+    // A replica that is slow is still at it.
+    await markKill(database, row, runtime.now(), BATCH);
+    for (const table of ['lease', 'task'] as const)
+      expect(await standing(table)).toMatchObject([{ version: 1, reason: null, count: 3 }]);
   });
 
   test('markKill: of a target leaves the tasks, which may hold credentials elsewhere', async () => {

@@ -1,5 +1,5 @@
 import { newId, type Runtime } from '../../src/runtime.ts';
-import type { KillRow, LeaseRow, TaskRow } from '../../src/store/rows.ts';
+import type { KillRow, LeaseRow, RequestRow, ReviewRow, TaskRow } from '../../src/store/rows.ts';
 
 /** A task as the broker would open it, for tests of the store. */
 export function taskRow(runtime: Runtime, over: Partial<TaskRow> = {}): TaskRow {
@@ -97,5 +97,59 @@ export function killRow(runtime: Runtime, match: Partial<KillRow>): KillRow {
     liftedBy: null,
     liftReason: null,
     liftsAt: null,
+  };
+}
+
+const PERSON = { issuer: 'ci', subject: 'repo:acme/etl', claims: { repository_id: '42' } };
+
+/** A wish that waits, as a workload would have made it. */
+export function requestRow(runtime: Runtime, over: Partial<RequestRow> = {}): RequestRow {
+  const now = runtime.now();
+  return {
+    id: newId(runtime),
+    version: 1,
+    state: 'pending',
+    digest: 'of what is asked',
+    grant: 'report',
+    issuer: PERSON.issuer,
+    subject: PERSON.subject,
+    ask: {
+      task: 'nightly',
+      purpose: null,
+      parameters: {},
+      grantVersion: 'v1',
+      taskGrant: null,
+      credentials: [],
+    },
+    requester: PERSON,
+    approvals: [],
+    createdAt: now,
+    expiresAt: now + 3_600_000,
+    reason: null,
+    taskId: null,
+    ...over,
+  };
+}
+
+/** The review of a use of a break-glass grant, by the opener of the task. */
+export function reviewRow(runtime: Runtime, task: TaskRow): ReviewRow {
+  return {
+    id: newId(runtime),
+    version: 1,
+    state: 'open',
+    grant: task.grant,
+    taskId: task.id,
+    issuer: task.issuer,
+    subject: task.subject,
+    person: PERSON,
+    people: ['ada'],
+    practice: false,
+    purpose: 'an incident',
+    ticket: null,
+    openedAt: task.openedAt,
+    dueAt: task.expiresAt,
+    closedAt: null,
+    closedBy: null,
+    finding: null,
   };
 }
