@@ -148,6 +148,27 @@ test('observe: an end that took several attempts does not say that nothing was s
   expect((await endEvent(leaseId))?.use).toEqual({ verdict: 'unknown', why: 'ended-in-parts' });
 });
 
+test('observe: a look whose sightings the store did not take is none', async () => {
+  const { look } = observer();
+  await look();
+  const { holder, taskId, leaseId, opened } = await stage.open(hallpass);
+  const { committer } = hallpass.broker;
+  const commit: typeof committer.commit = async (unit) =>
+    unit.events.some(({ kind }) => kind === 'credential.used')
+      ? { ok: false, error: 'version' }
+      : committer.commit(unit);
+  Object.assign(hallpass.broker, { committer: { ...committer, commit } });
+  stage.warehouse.sessions = [session(opened.credentials[0]!.lease)];
+  for (let looks = 0; looks < 4; looks++) {
+    await stage.runtime.advance(EVERY_MS);
+    await look();
+  }
+  stage.warehouse.sessions = [];
+  Object.assign(hallpass.broker, { committer });
+  value(await hallpass.verbs.completeTask(holder, taskId, 0));
+  expect((await endEvent(leaseId))?.use).toEqual({ verdict: 'unknown', why: 'observed-in-part' });
+});
+
 test('observe: a use that is written while a lease ends is in its end', async () => {
   const { look } = observer();
   await look();

@@ -66,22 +66,70 @@ test('sweepTarget: a credential that is there again after its lease ended is end
   expect(stage.warehouse.live.size).toBe(0);
 });
 
-test('sweepTarget: a lease that ended while its target was read is no orphan', async () => {
-  const { holder, taskId } = await stage.open(hallpass);
+test('sweepTarget: what a target lists without our mark is not ours to end', async () => {
   const { broker } = hallpass;
   const live = broker.targets.get('warehouse')!;
+  const foreign = ['somebody', 'hp_', `xx${broker.mark}${newId(stage.runtime)}`];
+  for (const name of foreign) stage.warehouse.plant(name);
   const target = Object.assign(Object.create(live.target), {
-    async *inventory(signal: AbortSignal) {
-      const names: { readonly name: string }[] = [];
-      for await (const found of live.target.inventory!(signal)) names.push(found);
-      stage.runtime.jump(1_000);
-      value(await hallpass.verbs.completeTask(holder, taskId, 0));
-      yield* names;
+    async *inventory() {
+      for (const name of foreign) yield { name };
     },
   });
   const swept = await sweepTarget(broker, { ...live, target }, new AbortController().signal);
-  expect(swept).toEqual({ target: 'warehouse', seen: 1, orphans: 0, ended: 0 });
+  expect(swept).toEqual({ target: 'warehouse', seen: 3, orphans: 0, ended: 0 });
+  expect([...stage.warehouse.live.keys()]).toEqual(foreign);
   expect(await orphanEvents()).toEqual([]);
+});
+
+for (const [who, behindMs] of [
+  ['ended', 0],
+  ['was ended by a replica whose clock is behind', 4_000],
+] as const) {
+  test(`sweepTarget: a lease that ${who} while its target was read is no orphan`, async () => {
+    const { holder, taskId } = await stage.open(hallpass);
+    const { broker } = hallpass;
+    const live = broker.targets.get('warehouse')!;
+    const runtime = { ...stage.runtime, now: () => stage.runtime.now() - behindMs };
+    const ender = await stage.start({ runtime });
+    const target = Object.assign(Object.create(live.target), {
+      async *inventory(signal: AbortSignal) {
+        const names: { readonly name: string }[] = [];
+        for await (const found of live.target.inventory!(signal)) names.push(found);
+        stage.runtime.jump(1_000);
+        value(await ender.verbs.completeTask(holder, taskId, 0));
+        yield* names;
+      },
+    });
+    const swept = await sweepTarget(broker, { ...live, target }, new AbortController().signal);
+    expect(swept).toEqual({ target: 'warehouse', seen: 1, orphans: 0, ended: 0 });
+    expect(await orphanEvents()).toEqual([]);
+  });
+}
+
+test('runSweeps: by a clock that is wrong nothing is taken for an orphan; when it is right again, it is found', async () => {
+  stage.warehouse.plant(`${hallpass.broker.mark}${newId(stage.runtime)}`);
+  let fault: string | null = 'an hour ahead';
+  let asked = 0;
+  const clock = {
+    fault: async () => {
+      asked++;
+      return fault;
+    },
+    compare: async () => fault,
+  };
+  const { broker } = await stage.start({ clock });
+  const stop = new AbortController();
+  const running = runSweeps(broker, stop.signal);
+  // Both targets were asked about, and there is only the wait for the next round.
+  await until(() => asked === 2 && stage.runtime.sleeping() === 1);
+  expect(stage.warehouse.live.size).toBe(1);
+  expect(await orphanEvents()).toEqual([]);
+  fault = null;
+  await stage.runtime.advance(600_000);
+  await until(() => stage.warehouse.live.size === 0);
+  stop.abort();
+  await running;
 });
 
 test('runSweeps: a target that cannot be read, or an orphan that cannot be ended, is tried again', async () => {
