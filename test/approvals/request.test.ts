@@ -202,6 +202,33 @@ test.each([
   expect(JSON.stringify(read.error?.issues)).toContain(message);
 });
 
+test('redeem: of the lifetimes that approvers allow the shortest counts, whoever came first', () => {
+  for (const [first, second, least] of [
+    [600, 60, 60],
+    [60, 600, 60],
+    [null, 60, 60],
+    [600, null, 600],
+    [null, null, null],
+  ] as const) {
+    const court = courtOf([1, 1], Array(6).fill(true));
+    const give = (request: RequestRow, n: number, ttlSeconds: number | null) => {
+      const given = approve(court, request, { by: person(n), at: 1_001, ttlSeconds }, DIGEST);
+      if (!given.ok) throw new Error(given.error);
+      return given.value;
+    };
+    const approved = give(give(fresh(0, 1_000), 1, first), 2, second);
+    const opening = { digest: DIGEST, by: person(0), taskId: 't', now: 1_002 };
+    expect(redeem(court, approved, opening)).toMatchObject({ ok: true, value: { ttlSeconds: least } });
+  }
+});
+
+test('deny: not by whoever asked, under any identity that may approve', () => {
+  const court = courtOf([1], Array(6).fill(true));
+  // 4 is another identity of 0.
+  const may = [0, 4, 1].map((n) => deny(court, fresh(0, 1_000), person(n), 'no', 1_001).ok);
+  expect(may).toEqual([false, false, true]);
+});
+
 test('redeem: a rule that demands nobody, and says so by no condition, approves nothing', () => {
   const court = courtOf([1, 1], Array(6).fill(true), 'false', 'false');
   const [, second] = court.rule.stages;

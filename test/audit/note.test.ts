@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { checkpointText, parseCheckpoint, signersOf } from '../../src/audit/checkpoint.ts';
@@ -100,6 +100,15 @@ test('signersOf: takes the keys of this log alone, and refuses a bad signature o
     ok: false,
     error: expect.stringContaining('not good'),
   });
+});
+
+test('signersOf: a witness signs for nobody but himself, whatever he is called', () => {
+  const privateKey = newKey();
+  const witness = verifierKey(ORIGIN, createPublicKey(privateKey), 'cosignature');
+  const checkpoint = parseCheckpoint(`${head()}\n${cosign(head(), ORIGIN, privateKey, 1_700_000_000)}`);
+  if (!checkpoint.ok) throw new Error(checkpoint.error);
+  expect(verifiedBy(checkpoint.value.note, [witness])).toEqual({ ok: true, value: [witness] });
+  expect(signersOf(checkpoint.value, [witness])).toMatchObject({ ok: false });
 });
 
 test('parseVerifierKey: reads what verifierKey writes, and nothing that is bent', () => {

@@ -87,3 +87,18 @@ test.each([
 ] as const)('logConfiguration: %s', async (_, approval, how) => {
   expect((await load(report(TWO), report(approval as unknown as Json))).told).toEqual([[], how]);
 });
+
+test('logConfiguration: that others may close the reviews of break-glass, or that there are none, is told', async () => {
+  const db = { target: 'warehouse', ttl: { max: '1h' }, scope: { role: 'reader' } };
+  const glass = (...teams: string[]) => ({
+    report: {
+      ...(REPORT_GRANT as object),
+      who: [{ issuer: 'ci', claims: { sub: 'ada' } }],
+      credentials: { db },
+      approval: TWO,
+      break_glass: { review: { by: from(...teams), due: '1h' } },
+    } as Json,
+  });
+  const { told } = await load(glass('lead', 'audit'), glass('lead'), glass('lead', 'sales'), report(TWO));
+  expect(told).toEqual([[], [], ['others may close its reviews'], ['no review follows its use any more']]);
+});

@@ -336,6 +336,17 @@ describe('task grants', () => {
     expect(value(await brokers[1]!.verbs.readTaskGrant(ORCHESTRATOR, id)).used).toBe(3);
   });
 
+  test('openTask: a task grant whose cut cannot be read opens nothing', async () => {
+    const broker = await stage.start({ grants });
+    const { id } = value(await broker.verbs.createTaskGrant(ORCHESTRATOR, wish));
+    for (const damaged of ['null', '{}', '{"task": "nightly"}', '[]']) {
+      await stage.database.script(`update task_grant set cut = '${damaged}'`);
+      const answer = await broker.verbs.openTask(WORKLOAD, asking({ taskGrant: id }));
+      expect(reason(answer), damaged).toBe('not-allowed');
+    }
+    expect(stage.warehouse.minted).toHaveLength(0);
+  });
+
   test('openTask: a task grant ends at its expiry, and by a grant that has since become narrower', async () => {
     const broker = await stage.start({ grants });
     const { id } = value(await broker.verbs.createTaskGrant(ORCHESTRATOR, wish));

@@ -273,3 +273,20 @@ test('runObservers: looks again and again, and a target that is away does not en
   await running;
   expect(hallpass.logged.some((line) => line.includes('cannot look who uses credentials'))).toBe(true);
 });
+
+test('observe: by a clock that is wrong nobody looks, and nothing is said of the time', async () => {
+  let fault: string | null = null;
+  const clock = { fault: async () => fault, compare: async () => fault };
+  const replica = await stage.start({ clock });
+  const { look } = observer(replica);
+  await look();
+  const { holder, taskId, leaseId } = await stage.open(replica);
+  fault = 'an hour ahead';
+  for (let looks = 0; looks < 4; looks++) {
+    await stage.runtime.advance(EVERY_MS);
+    expect(await look()).toBeNull();
+  }
+  fault = null;
+  value(await replica.verbs.completeTask(holder, taskId, 0));
+  expect((await endEvent(leaseId))?.use).toEqual({ verdict: 'unknown', why: 'observed-in-part' });
+});
