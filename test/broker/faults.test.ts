@@ -198,6 +198,52 @@ describe('mint', () => {
   });
 });
 
+describe('log', () => {
+  /** From now on the log takes no event of this kind, though the store takes all else. */
+  async function failing(kind: string): Promise<() => Promise<void>> {
+    await stage.database.script(`
+      create function full_log() returns trigger language plpgsql as $$ begin
+        if new.kind = '${kind}' then raise exception 'no room' using errcode = '53100'; end if;
+        return new;
+      end $$;
+      create trigger full_log before insert on audit_event for each row execute function full_log()`);
+    return () => stage.database.script('drop trigger full_log on audit_event; drop function full_log');
+  }
+
+  test('log: what cannot be written is not done: nothing is minted, and nobody is told anything (47)', async () => {
+    const mend = await failing('lease.intended');
+    await expect(hallpass.verbs.openTask(WORKLOAD, asking())).rejects.toThrow();
+    expect(stage.warehouse.calls).toEqual([]);
+    const left = 'select (select count(*) from task)::int + (select count(*) from lease)::int as n';
+    expect(await stage.database.query({ name: 'test_left', text: left }, [])).toEqual([{ n: 0 }]);
+    expect(await hallpass.events()).toEqual([]);
+    await mend();
+    await stage.open(hallpass);
+  });
+
+  test('log: an issue that cannot be written hands out nothing, and what was made is ended (47)', async () => {
+    const mend = await failing('lease.issued');
+    await expect(drive(stage.runtime, hallpass.verbs.openTask(WORKLOAD, asking()))).rejects.toThrow();
+    expect(stage.warehouse.minted).toHaveLength(1);
+    await mend();
+    stage.runtime.jump(300_000);
+    await hallpass.reap();
+    expect(stage.warehouse.live.size).toBe(0);
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+
+  test('log: an end that cannot be written is not told, and is told once it can be (47)', async () => {
+    const { holder, taskId, leaseId } = await stage.open(hallpass);
+    const mend = await failing('lease.ended');
+    await expect(hallpass.verbs.completeTask(holder, taskId, 0)).rejects.toThrow();
+    expect(await stage.lease(leaseId)).toMatchObject({ state: 'ending', outcome: null });
+    await mend();
+    stage.runtime.jump(300_000);
+    await hallpass.reap();
+    expect(await outcomes()).toEqual(['revoked']);
+  });
+});
+
 describe('end', () => {
   test('end: timed out, but it was deleted: the next attempt finds nothing, and it is revoked', async () => {
     const { holder, taskId } = await stage.open(hallpass);
