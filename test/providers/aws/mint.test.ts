@@ -70,6 +70,16 @@ describe('mint, AssumeRole against a strict fake of AWS', () => {
     }
   });
 
+  test('mint: a session that STS began after its window outlasts its lease, and is not handed out', async () => {
+    const now = Date.now();
+    const terms = { ...termsOf(), now, mintBefore: now + 2_000, expiresAt: now + 1_802_000 };
+    world.aws.now = () => Date.now() + 5_000;
+    expect(await failure(world.open().mint(scope(), terms, soon()))).toMatchObject({
+      code: 'target-failed',
+      message: expect.stringContaining('outlasts its lease'),
+    });
+  });
+
   test('mint: throttled is throttled, without effect, and says when to come back', async () => {
     world.aws.fault = () => {
       throw new AwsFault(400, 'Throttling', 'Rate exceeded', { 'retry-after': '1' });
