@@ -56,6 +56,19 @@ describe('end, denying against a strict fake of AWS', () => {
     expect(await canRead(minted)).toBe(false);
   });
 
+  test('end: of a mint that never answered no role is left out: where one cannot be denied, it has not ended', async () => {
+    const { terms } = await mintOne();
+    const closed = `${ROLE}-new`;
+    for (const roles of [
+      [closed, ROLE],
+      [ROLE, closed],
+    ])
+      await expect(world.openDenying({ roles }).end(endingOf(terms, null), soon())).rejects.toMatchObject({
+        code: 'target-forbidden',
+        message: expect.stringContaining(closed.split('/')[1]!),
+      });
+  });
+
   test('end: without source identity it denies by the name of the session', async () => {
     const terms = termsOf();
     const target = world.open({ without_source_identity: true });
