@@ -6,6 +6,7 @@ const ID = (kind: number) => `'${kind}' || lpad(n::text, 25, '0')`;
 export interface Standing {
   /** Tells this filling from others: one digit. */
   readonly kind: number;
+  /** It is called as its provider is. */
   readonly target: string;
   readonly leases: number;
   /** SQL for the instant at which lease `n` is due; it expires then as well. */
@@ -29,7 +30,7 @@ export async function fillLeases(store: Client, mark: string, standing: Standing
     await store.query(`
       insert into lease (id, task_id, version, state, credential, grant_name, target, provider, name, issuer, subject,
         scope, counted, created_at, issued_at, expires_at, cap_at, due_at, handle)
-      select ${ID(kind)}, ${ID(kind)}, 2, 'active', 'c', 'memory', '${target}', 'memory', '${mark}' || ${ID(kind)}, 'ci',
+      select ${ID(kind)}, ${ID(kind)}, 2, 'active', 'c', 'memory', '${target}', '${target}', '${mark}' || ${ID(kind)}, 'ci',
         'job-' || n, '{}', false, now(), now(), ${dueAt}, ${dueAt}, ${dueAt}, ${handle}
       from ${numbers}`);
   }
