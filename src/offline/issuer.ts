@@ -54,6 +54,7 @@ function principalOf(issuer: string, { header, codes, token }: Opening): Princip
       method: 'kit-codes',
       evidenceHash: sha256(token),
       expiresAt: header.expiresAt,
+      exceptionEndsAt: header.expiresAt,
       singleUses: codes.map((code) => ({ id: codeUse(header.id, code), until: header.expiresAt + KEEP_MS })),
     },
   };
