@@ -9,7 +9,7 @@ export function grantQuota(grant: string): string {
 /**
  * Sees to it that each limited grant has its counter. Called at start, before anything is issued. A grant that was
  * not limited before starts from a count of its live leases; these are marked as counted in the same statement,
- * so that each leaves the count when it ends.
+ * so that each leaves the count when it ends. They are locked in the order of their ids, as by every commit.
  */
 export async function ensureQuotas(
   database: Database,
@@ -26,10 +26,12 @@ const ENSURE = {
     with missing as (
       select name from unnest($1::text[]) as g (name)
       where not exists (select from quota q where q.key = 'grant:' || g.name)),
+    uncounted as materialized (
+      select id from lease where state <> 'ended' and not counted and grant_name in (select name from missing)
+      order by id for update),
     counted as (
       update lease set counted = true, version = version + 1
-      where state <> 'ended' and not counted and grant_name in (select name from missing)
-      returning grant_name)
+      where id = any (array(select id from uncounted)) and not counted returning grant_name)
     insert into quota (key, live, hour)
     select 'grant:' || m.name, (select count(*) from counted c where c.grant_name = m.name),
       date_trunc('hour', $2::timestamptz, 'UTC')

@@ -1,12 +1,13 @@
 import pg from 'pg';
-import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { createCommitter } from '../../src/store/commit.ts';
-import { type Database, openDatabase, sqlState } from '../../src/store/database.ts';
+import type { Database } from '../../src/store/database.ts';
 import { finishKill, liftBlock, markKill, orderKill, readKill } from '../../src/store/kills.ts';
 import type { KillRow } from '../../src/store/rows.ts';
 import { killRow, leaseRow, taskRow } from '../support/rows.ts';
 import { createTestRuntime, type TestRuntime } from '../support/runtime.ts';
 import { embeddedStore, postgresStore } from '../support/stores.ts';
+import { openWatchedStore } from '../support/watched-store.ts';
 
 const postgres = await postgresStore();
 const stores = [await embeddedStore(), ...(postgres.ok ? [postgres.store] : [])];
@@ -105,17 +106,9 @@ test('markKill: does not meet a commit head-on that changes the same leases', as
   if (!postgres.ok) return ctx.skip(postgres.reason);
   const runtime = createTestRuntime();
   const url = await postgres.freshUrl('migrated');
-  const inner = await openDatabase({ url, directory: null });
+  await using store = await openWatchedStore(url);
+  const { database, waiting } = store;
   const held = new pg.Client({ connectionString: url });
-  const failures: unknown[] = [];
-  const database: Database = {
-    ...inner,
-    query: (statement, parameters) =>
-      inner.query<never>(statement, parameters).catch((error: unknown) => {
-        failures.push(sqlState(error));
-        throw error;
-      }),
-  };
   const committer = createCommitter(database, runtime);
   // In the table, and so in the order in which it is read, the newest comes first.
   const task = taskRow(runtime, { subject: 'stolen' });
@@ -126,12 +119,6 @@ test('markKill: does not meet a commit head-on that changes the same leases', as
   const told = { actor: { kind: 'system' }, about: {} } as const;
   const data = { id: row.id, reason: row.reason, match: {} };
   await orderKill(database, runtime, row, [], { ...told, kind: 'kill.ordered', data });
-  const waiting = (count: number) =>
-    vi.waitFor(async () => {
-      const text = `select 1 from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      expect(await inner.query({ name: 'waiting', text }, [])).toHaveLength(count);
-    });
 
   await held.connect();
   try {
@@ -145,10 +132,9 @@ test('markKill: does not meet a commit head-on that changes the same leases', as
     await held.query('commit');
     await marked;
     expect(await committed).toEqual({ ok: false, error: expect.stringMatching('version|blocked') });
-    expect(failures).toEqual([]);
+    expect(store.failures).toEqual([]);
     expect(await readKill(database, row.id)).toMatchObject({ leases: 3, tasks: 1 });
   } finally {
     await held.end();
-    await inner.close();
   }
 });
