@@ -1,5 +1,5 @@
-import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
+import { LOG_KEYS_ADVICE, parseLogKeys } from '../audit/log-keys.ts';
 import type { SinkSettings } from '../export/create.ts';
 import { quote, suggest } from '../grants/fault.ts';
 import type { GrantWorld } from '../grants/parse.ts';
@@ -130,12 +130,8 @@ type RawAudit = z.output<typeof auditSchema>;
 export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loading: Loading): AuditConfig {
   const { path } = loading;
   // Empty where it could not be read, which is told already.
-  if (raw?.log_key && !isLogKey(raw.log_key))
-    loading.faults.push({
-      path: ['audit', 'log_key'],
-      message:
-        'Cannot use this: write Ed25519 private keys as PEM, made by "openssl genpkey -algorithm ed25519"',
-    });
+  if (raw?.log_key && parseLogKeys(raw.log_key) === null)
+    loading.faults.push({ path: ['audit', 'log_key'], message: `Cannot use this: ${LOG_KEYS_ADVICE}` });
   return {
     logKey: raw?.log_key ?? null,
     isPublic: raw?.public ?? false,
@@ -144,16 +140,6 @@ export function auditConfig(raw: RawAudit | undefined, world: GrantWorld, loadin
     trails: (raw?.trails ?? []).map((one, i) => trailConfig(one, world, ['audit', 'trails', i], loading)),
     witnesses: (raw?.witnesses ?? []).map(({ url, key }) => ({ url: url.replace(/\/+$/, ''), key })),
   };
-}
-
-/** Whether the sequencer can sign by it: as it reads them, in src/sequencer/log-key.ts. */
-function isLogKey(pem: string): boolean {
-  const keys = pem.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
-  try {
-    return keys.length > 0 && keys.every((key) => createPrivateKey(key).asymmetricKeyType === 'ed25519');
-  } catch {
-    return false;
-  }
 }
 
 function exportConfig(raw: NonNullable<RawAudit['exports']>[number], path: string): SinkSettings {

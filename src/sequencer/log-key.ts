@@ -1,41 +1,29 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { LOG_KEYS_ADVICE, parseLogKeys } from '../audit/log-keys.ts';
 import { HallpassError } from '../errors.ts';
 
 /** The file in the state directory where a key that was made here lies. */
 export const LOG_KEY_FILE = 'audit-log.key';
-
-const PEM = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
 
 /**
  * The keys that sign the log's checkpoints, the newest first: from the configured PEM, which all replicas share; else
  * from the state directory, where the first start makes one. More than one signs while keys change. The private key is
  * never in the database: whoever can write there cannot sign.
  */
-export function readLogKeys(configured: string | null, stateDirectory: string): KeyObject[] {
-  if (configured !== null) return parseKeys(configured);
+export function readLogKeys(configured: string | null, stateDirectory: string): readonly KeyObject[] {
+  if (configured !== null) return keysIn(configured);
   const path = join(stateDirectory, LOG_KEY_FILE);
   if (!existsSync(path)) makeKey(path);
-  return parseKeys(readFileSync(path, 'utf8'));
+  return keysIn(readFileSync(path, 'utf8'));
 }
 
-function parseKeys(pem: string): KeyObject[] {
-  const keys = (pem.match(PEM) ?? []).map(readKey);
-  if (keys.length > 0 && keys.every((key) => key?.asymmetricKeyType === 'ed25519'))
-    return keys as KeyObject[];
-  throw new HallpassError(
-    'config-invalid',
-    'Cannot use the key of the audit log: write Ed25519 private keys as PEM, made by "openssl genpkey -algorithm ed25519"',
-  );
-}
-
-function readKey(pem: string): KeyObject | null {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return null;
-  }
+function keysIn(pem: string): readonly KeyObject[] {
+  const keys = parseLogKeys(pem);
+  if (keys === null)
+    throw new HallpassError('config-invalid', `Cannot use the key of the audit log: ${LOG_KEYS_ADVICE}`);
+  return keys;
 }
 
 function makeKey(path: string): void {

@@ -12,7 +12,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   main: { values: ['everything'] },
   // The kinds of events, so that nobody waits for news of a kind that there is not; and what each part wants to be told.
   config: {
-    values: ['grants', 'providers/provider.ts', 'audit/schema.ts'],
+    values: ['grants', 'providers/provider.ts', 'audit/schema.ts', 'audit/log-keys.ts'],
     types: [
       'identity/attestor.ts',
       'export/create.ts',
