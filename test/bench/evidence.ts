@@ -1,4 +1,5 @@
 import { verifyLog } from '../../src/audit/verify.ts';
+import { intendedEvent } from '../../src/broker/intend.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { preparePartitions } from '../../src/sequencer/sequencer.ts';
 import { createCommitter } from '../../src/store/commit.ts';
@@ -6,6 +7,7 @@ import type { Database } from '../../src/store/database.ts';
 import { openTestLog, silent, storedLog } from '../support/log.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { embeddedStore, ownPostgresStore, type StoreUnderTest } from '../support/stores.ts';
+import { opened } from './events.ts';
 
 /** Commits under way at once. */
 const CONCURRENCY = 512;
@@ -83,41 +85,10 @@ async function issueLeases(database: Database, count: number): Promise<number> {
     while (left-- > 0) {
       const task = taskRow(systemRuntime);
       const lease = leaseRow(systemRuntime, task);
-      const about = { task: task.id, lease: lease.id, grant: task.grant, target: lease.target };
-      const { principal, name, purpose, parameters, grantVersion } = task;
       const result = await committer.commit({
         newTask: task,
         newLeases: [lease],
-        events: [
-          {
-            kind: 'task.opened',
-            actor: { kind: 'principal', issuer: task.issuer, subject: task.subject },
-            about: { task: task.id, grant: task.grant },
-            data: {
-              name,
-              purpose,
-              parameters,
-              grantVersion,
-              taskGrant: null,
-              claims: principal.claims,
-              proof: { method: 'oidc', evidence: principal.proof.evidenceHash },
-              request: task.requestDigest,
-            },
-          },
-          {
-            kind: 'lease.intended',
-            actor: { kind: 'system' },
-            about,
-            data: {
-              credential: lease.credential,
-              provider: lease.provider,
-              name: lease.name,
-              scope: lease.scope,
-              expiresAt: new Date(lease.expiresAt).toISOString(),
-              capAt: new Date(lease.capAt).toISOString(),
-            },
-          },
-        ],
+        events: [opened(task), intendedEvent(lease)],
       });
       if (!result.ok) throw new Error(result.error);
     }

@@ -16,6 +16,7 @@ import { migrate } from '../../src/store/migrate.ts';
 import type { LeaseRow, TaskRow } from '../../src/store/rows.ts';
 import { leaseRow, taskRow } from '../support/rows.ts';
 import { MIGRATIONS } from '../support/stores.ts';
+import { holder, opened } from './events.ts';
 
 /**
  * A yardstick between the sketch and the broker: the same two requests over the broker's own store. Four commits with
@@ -91,27 +92,6 @@ async function complete({ task, lease }: Pair): Promise<void> {
   await commit({ changedLeases: [gone], events: [leaseEnded(gone)] });
 }
 
-function opened(task: TaskRow): NewEvent {
-  const { name, purpose, parameters, grantVersion, principal, requestDigest: request } = task;
-  const { method, evidenceHash: evidence } = principal.proof;
-  const { claims } = principal;
-  return {
-    kind: 'task.opened',
-    actor: holder(task),
-    about: aboutTask(task),
-    data: {
-      name,
-      purpose,
-      parameters,
-      grantVersion,
-      taskGrant: null,
-      claims,
-      proof: { method, evidence },
-      request,
-    },
-  };
-}
-
 function issued(lease: LeaseRow): NewEvent {
   const data = { expiresAt: instant(lease.expiresAt), sealed: false };
   return { kind: 'lease.issued', actor: system, about: aboutLease(lease), data };
@@ -135,10 +115,6 @@ function leaseEnded(lease: LeaseRow): NewEvent {
   const { evidence } = lease;
   const data = { outcome: 'revoked', reason: 'completed', evidence, use: UNSEEN } as const;
   return { kind: 'lease.ended', actor: system, about: aboutLease(lease), data };
-}
-
-function holder({ issuer, subject }: TaskRow) {
-  return { kind: 'principal', issuer, subject } as const;
 }
 
 const begun = new Map<string, Pair>();
