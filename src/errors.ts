@@ -72,3 +72,14 @@ const WITHOUT_EFFECT: ReadonlySet<ProviderErrorCode> = new Set([
 export function mayHaveTakenEffect(error: unknown): boolean {
   return !(error instanceof ProviderError && WITHOUT_EFFECT.has(error.code));
 }
+
+/** A failure that came after something was made: where it says that it had no effect, it is told as one that may have. */
+export function afterEffect(error: ProviderError, also = ''): ProviderError {
+  if (mayHaveTakenEffect(error)) return error;
+  const { message, vendorCode } = error;
+  return new ProviderError(
+    'target-failed',
+    `${message}${also}`,
+    vendorCode === undefined ? {} : { vendorCode },
+  );
+}

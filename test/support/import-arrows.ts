@@ -70,7 +70,9 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'identity/presets': {
     values: ['identity/attestor.ts', 'identity/jwt', 'identity/files.ts', 'identity/oidc'],
   },
-  'providers/*': { values: ['providers/provider.ts', 'providers/self-test.ts'] },
+  'providers/*': {
+    values: ['providers/provider.ts', 'providers/self-test.ts', 'providers/elsewhere.ts'],
+  },
   audit: {},
   client: { values: ['http/contract.ts'] },
   cli: { values: ['client', 'audit'], types: ['http/contract.ts'] },

@@ -33,8 +33,9 @@ export type Path = readonly Certificate[];
 /**
  * Finds a path from the leaf to an anchor at `now`, milliseconds since the epoch (RFC 5280, section 6.1, without
  * policies and name constraints: certificates that have such constraints are not read). Each authority on it
- * is one, may sign certificates, for clients too where it names purposes, is valid now and allows as many below it as there
- * are; each signature is verified. The anchors are held to the same. Only what the anchors vouch for is trusted: the client's intermediates are hints.
+ * is one, may sign certificates, for clients too where it names purposes, is valid now and allows as many below it as
+ * there are; each signature is verified. The anchors are held to the same. Only what the anchors vouch for is trusted:
+ * the client's intermediates are hints.
  */
 export function findPath(
   [leaf, ...intermediates]: readonly [Certificate, ...Certificate[]],

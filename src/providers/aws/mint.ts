@@ -4,7 +4,7 @@ import {
   type AssumeRoleCommandOutput,
   AssumeRoleWithWebIdentityCommand,
 } from '@aws-sdk/client-sts';
-import { mayHaveTakenEffect, ProviderError } from '../../errors.ts';
+import { afterEffect, mayHaveTakenEffect, ProviderError } from '../../errors.ts';
 import { instant } from '../../instant.ts';
 import type { Json } from '../../json.ts';
 import type { Minted, Terms } from '../provider.ts';
@@ -86,13 +86,7 @@ export async function assume(
     return { keys: keysOf(answer.Credentials), arn: sessionArn(answer) };
   } catch (error) {
     const ours = providerError(DOING, error, signal);
-    if (!attempts.mayHaveMade || mayHaveTakenEffect(ours)) throw ours;
-    const { message, vendorCode } = ours;
-    throw new ProviderError(
-      'target-failed',
-      `${message}; and what came of an earlier attempt is unknown`,
-      vendorCode === undefined ? {} : { vendorCode },
-    );
+    throw attempts.mayHaveMade ? afterEffect(ours, '; and what came of an earlier attempt is unknown') : ours;
   }
 }
 

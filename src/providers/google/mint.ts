@@ -1,4 +1,4 @@
-import { mayHaveTakenEffect, ProviderError } from '../../errors.ts';
+import { afterEffect, ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Minted, Terms } from '../provider.ts';
 import type { Connection, GoogleToken } from './connection.ts';
@@ -71,9 +71,7 @@ async function makeAccessToken(
 
 /** Whatever is refused once the wide token was made, it was made: it cannot be told as never minted. */
 function failedAfterMaking(error: unknown): never {
-  if (!(error instanceof ProviderError) || mayHaveTakenEffect(error)) throw error;
-  const { message, vendorCode } = error;
-  throw new ProviderError('target-failed', message, vendorCode === undefined ? {} : { vendorCode });
+  throw error instanceof ProviderError ? afterEffect(error) : error;
 }
 
 async function makeIdToken(

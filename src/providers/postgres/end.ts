@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
+import { lapsesElsewhere } from '../elsewhere.ts';
 import type { Ended, Ending, Sighting } from '../provider.ts';
 import type { Connections } from './connections.ts';
 import {
@@ -245,11 +246,14 @@ function onMain<T>(
   return connections.run(settings.database, DOING, signal, work);
 }
 
-export function ended(call: Call): Ended {
-  const { deeds } = call;
+export function ended({ deeds, plan, settings, expiresAt, runtime }: Call): Ended {
+  const address = addressOf(settings);
+  const lapsesAt = deeds.found
+    ? null
+    : lapsesElsewhere({ doing: DOING, madeAt: plan.madeAt, address, expiresAt, now: runtime.now() });
   return {
     found: deeds.found,
-    ...lapsesElsewhere(call),
+    ...(lapsesAt === null ? {} : { lapsesAt }),
     sessions: [...deeds.seen.values()],
     evidence: {
       login: deeds.found ? 'dropped' : 'absent',
@@ -259,18 +263,4 @@ export function ended(call: Call): Ended {
       prepared_transactions_rolled_back: deeds.prepared.size,
     },
   };
-}
-
-/**
- * A server that is called otherwise by now may be another: that it has no such login does not end the one that was made.
- * Until that has lapsed this fails, so that somebody hears of it. A server that still has it is the one.
- */
-function lapsesElsewhere({ deeds, plan, settings, expiresAt, runtime }: Call): Pick<Ended, 'lapsesAt'> {
-  const address = addressOf(settings);
-  if (deeds.found || plan.madeAt === null || plan.madeAt === address) return {};
-  if (runtime.now() >= expiresAt) return { lapsesAt: expiresAt };
-  throw new ProviderError(
-    'target-refused',
-    `Cannot ${DOING}: it was made at "${plan.madeAt}", and there is none at "${address}": restore the address until its leases have ended`,
-  );
 }

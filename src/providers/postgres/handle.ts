@@ -13,8 +13,8 @@ export interface EndPlan {
   /** The role's oid, if we know it: its sessions are found by it even when somebody else has dropped the role. */
   readonly oid: string | null;
   readonly ownedObjects: OwnedObjects;
-  /** The address of the server where it was made; null where no handle says so. */
-  readonly madeAt: string | null;
+  /** The address of the server where it was made; undefined where no handle says so. */
+  readonly madeAt: string | undefined;
 }
 
 export function makeHandle(oid: string, settings: PostgresSettings) {
@@ -28,9 +28,9 @@ export function endPlan(handle: Json, settings: PostgresSettings): EndPlan {
     ? {
         oid: parsed.data.oid,
         ownedObjects: parsed.data.owned_objects,
-        madeAt: parsed.data.made_at ?? null,
+        madeAt: parsed.data.made_at,
       }
-    : { oid: null, ownedObjects: settings.owned_objects, madeAt: null };
+    : { oid: null, ownedObjects: settings.owned_objects, madeAt: undefined };
 }
 
 export function addressOf({ host, port }: PostgresSettings): string {

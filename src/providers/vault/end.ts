@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { ProviderError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
+import { lapsesElsewhere } from '../elsewhere.ts';
 import type { Ended, Ending } from '../provider.ts';
 import { saysUnknown } from './errors.ts';
-import { placeOf, readHandle, type VaultHandle } from './handle.ts';
+import { placeOf, readHandle } from './handle.ts';
 import { FIRST_WAIT_MS, LONGEST_WAIT_MS, MAX_WAITS } from './limits.ts';
 import { anything, type VaultContext } from './mint.ts';
 
@@ -40,26 +41,18 @@ export async function end(context: VaultContext, ending: Ending, signal: AbortSi
     ...(handle.static.length === 0 ? {} : { outliving: handle.static }),
   };
   const found = wasThere || revokedByName.length > 0;
-  const lapsesAt = handle.lapsesAt ?? (found ? null : lapsesElsewhere(context, handle, ending.expiresAt));
+  const lapsesAt =
+    handle.lapsesAt ??
+    (found
+      ? null
+      : lapsesElsewhere({
+          doing: 'end a token',
+          madeAt: handle.madeAt,
+          address: placeOf(context.settings),
+          expiresAt: ending.expiresAt,
+          now: context.runtime.now(),
+        }));
   return { found, evidence, ...(lapsesAt === null ? {} : { lapsesAt }) };
-}
-
-/**
- * A Vault that is called otherwise by now may be another: that it knows no such token does not end the one that was
- * made. Until that has lapsed this fails, so that somebody hears of it. A Vault that still knows it is the one.
- */
-function lapsesElsewhere(
-  { runtime, settings }: VaultContext,
-  { madeAt }: VaultHandle,
-  expiresAt: number,
-): number | null {
-  const place = placeOf(settings);
-  if (madeAt === undefined || madeAt === place) return null;
-  if (runtime.now() >= expiresAt) return expiresAt;
-  throw new ProviderError(
-    'target-refused',
-    `Cannot end a token: it was made at "${madeAt}", and "${place}" does not know it: restore the address until its leases have ended`,
-  );
 }
 
 async function revokeToken(
